@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// std::mutex and std::shared_mutex with clang's thread-safety annotations, so that the compiler
+// checks who holds what (-Wthread-safety). Lock order: docs/ARCHITECTURE.md.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <shared_mutex>
+
+#if defined(__clang__)
+#define SPILLFS_THREAD_ANNOTATION(x) __attribute__((x))
+#else
+#define SPILLFS_THREAD_ANNOTATION(x)
+#endif
+#define GUARDED_BY(x) SPILLFS_THREAD_ANNOTATION(guarded_by(x))
+#define REQUIRES(...) SPILLFS_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
+#define REQUIRES_SHARED(...) SPILLFS_THREAD_ANNOTATION(requires_shared_capability(__VA_ARGS__))
+#define EXCLUDES(...) SPILLFS_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
+#define NO_THREAD_SAFETY_ANALYSIS SPILLFS_THREAD_ANNOTATION(no_thread_safety_analysis)
+
+namespace spillfs {
+
+class SPILLFS_THREAD_ANNOTATION(capability("mutex")) Mutex {
+ public:
+  void lock() SPILLFS_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
+  void unlock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  bool try_lock() SPILLFS_THREAD_ANNOTATION(try_acquire_capability(true)) {
+    return mutex_.try_lock();
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+class SPILLFS_THREAD_ANNOTATION(capability("mutex")) SharedMutex {
+ public:
+  void lock() SPILLFS_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
+  void unlock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  bool try_lock() SPILLFS_THREAD_ANNOTATION(try_acquire_capability(true)) {
+    return mutex_.try_lock();
+  }
+  void lock_shared() SPILLFS_THREAD_ANNOTATION(acquire_shared_capability()) {
+    mutex_.lock_shared();
+  }
+  void unlock_shared() SPILLFS_THREAD_ANNOTATION(release_shared_capability()) {
+    mutex_.unlock_shared();
+  }
+
+ private:
+  std::shared_mutex mutex_;
+};
+
+template <class M>
+class SPILLFS_THREAD_ANNOTATION(scoped_lockable) ExclusiveLock {
+ public:
+  explicit ExclusiveLock(M& mutex) SPILLFS_THREAD_ANNOTATION(acquire_capability(mutex))
+      : mutex_(mutex) {
+    mutex_.lock();
+  }
+  ~ExclusiveLock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  ExclusiveLock(const ExclusiveLock&) = delete;
+  ExclusiveLock& operator=(const ExclusiveLock&) = delete;
+
+ private:
+  M& mutex_;
+};
+
+using MutexLock = ExclusiveLock<Mutex>;
+
+class SPILLFS_THREAD_ANNOTATION(scoped_lockable) SharedLock {
+ public:
+  explicit SharedLock(SharedMutex& mutex)
+      SPILLFS_THREAD_ANNOTATION(acquire_shared_capability(mutex))
+      : mutex_(mutex) {
+    mutex_.lock_shared();
+  }
+  ~SharedLock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock_shared(); }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
+};
+
+// Waits on an annotated Mutex.
+using CondVar = std::condition_variable_any;
+
+}  // namespace spillfs

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one error type. `code` is an errno; `context` says what was being done, for the log and for
+// people; `where` is the line that noticed. A failed call leaves its arguments as they were.
+#pragma once
+
+#include <cerrno>
+#include <source_location>
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+namespace spillfs {
+
+struct [[nodiscard]] Error {
+  int code = EIO;
+  std::string context;
+  std::source_location where;
+};
+
+template <class T = void>
+using Result = tl::expected<T, Error>;
+
+using Failure = tl::unexpected<Error>;
+
+// fail(ENOENT, "no such name"): the failing arm of every Result.
+inline Failure fail(int code, std::string context = {},
+                    std::source_location where = std::source_location::current()) {
+  return Failure(Error{.code = code, .context = std::move(context), .where = where});
+}
+
+// As fail(), with the meaning of `code` appended: "open segments/7.fused: No such file".
+Failure fail_errno(int code, const std::string& doing,
+                   std::source_location where = std::source_location::current());
+
+// "write segments/7.private: Input/output error [file_device.cc:41]", for a log line.
+std::string describe(const Error& error);
+
+}  // namespace spillfs
+
+// Evaluates to the value of a Result, or returns its error from the enclosing function.
+#define SPILLFS_TRY(expression)                                                        \
+  ({                                                                                   \
+    auto spillfs_result = (expression);                                                \
+    if (!spillfs_result) return ::spillfs::Failure(std::move(spillfs_result).error()); \
+    std::move(spillfs_result).value();                                                 \
+  })

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "storage/base/bytes.h"
+#include "storage/base/checksum.h"
+#include "storage/base/fd.h"
+#include "storage/base/result.h"
+
+namespace spillfs {
+namespace {
+
+TEST(ParseSize, ReadsBinaryMultiples) {
+  EXPECT_EQ(parse_size("4096").value(), 4096U);
+  EXPECT_EQ(parse_size("4k").value(), 4096U);
+  EXPECT_EQ(parse_size("64MiB").value(), 64 * kMiB);
+  EXPECT_EQ(parse_size("1.5G").value(), kGiB * 3 / 2);
+  EXPECT_EQ(parse_size("2tb").value(), 2048 * kGiB);
+  EXPECT_EQ(parse_size("0").value(), 0U);
+}
+
+TEST(ParseSize, RefusesWhatIsNotASize) {
+  for (const char* text : {"", "x", "-1", "4q", "4 k", "1e3", "nan", "99999999T", "4kk", "4ki"}) {
+    const auto size = parse_size(text);
+    ASSERT_FALSE(size) << text;
+    EXPECT_EQ(size.error().code, EINVAL);
+    EXPECT_NE(size.error().context.find("64MiB"), std::string::npos);
+  }
+}
+
+TEST(FormatSize, IsExactAndParsesBack) {
+  EXPECT_EQ(format_size(64 * kMiB), "64MiB");
+  EXPECT_EQ(format_size(1000), "1000");
+  for (std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, kKiB, kMiB + kKiB, 7 * kGiB}) {
+    EXPECT_EQ(parse_size(format_size(size)).value(), size);
+  }
+}
+
+TEST(Checksum, Crc32cHasThePublishedCheckValue) {
+  EXPECT_EQ(crc32c(as_bytes("123456789")), 0xE3069283U);
+}
+
+TEST(Checksum, Xxh3HasThePublishedValueForNoBytes) { EXPECT_EQ(xxh3({}), 0x2D06800538D394C2U); }
+
+TEST(Checksum, OneSumPerChunk) {
+  const std::vector<std::byte> bytes(2 * kChunk + 1);
+  const auto sums = chunk_sums(bytes);
+  ASSERT_EQ(sums.size(), 3U);
+  EXPECT_EQ(sums[0], sums[1]);
+  EXPECT_EQ(sums[2], xxh3(Bytes(bytes).last(1)));
+  EXPECT_TRUE(chunk_sums({}).empty());
+}
+
+TEST(Fd, ClosesItsDescriptorOnce) {
+  const int raw = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  {
+    Fd first(raw);
+    Fd second(std::move(first));
+    EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(second.get(), raw);
+  }
+  EXPECT_EQ(::fcntl(raw, F_GETFD), -1);
+}
+
+Result<int> half(int value) {
+  if (value % 2 != 0) return fail(EINVAL, "odd");
+  return value / 2;
+}
+Result<int> quarter(int value) { return half(SPILLFS_TRY(half(value))); }
+
+TEST(Result, TryPassesTheErrorUpUnchanged) {
+  EXPECT_EQ(quarter(8).value(), 2);
+  const auto failed = quarter(6);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, EINVAL);
+  EXPECT_EQ(describe(failed.error()).rfind("odd [base_test.cc:", 0), 0U);
+}
+
+}  // namespace
+}  // namespace spillfs
