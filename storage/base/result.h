@@ -32,15 +32,22 @@ inline Failure fail(int code, std::string context = {},
 Failure fail_errno(int code, const std::string& doing,
                    std::source_location where = std::source_location::current());
 
+// The value of a Result that has one; for SPILLFS_TRY.
+template <class T>
+T take(Result<T>&& result) {
+  return *std::move(result);
+}
+inline void take(Result<>&&) {}
+
 // "write segments/7.private: Input/output error [file_device.cc:41]", for a log line.
 std::string describe(const Error& error);
 
 }  // namespace spillfs
 
-// Evaluates to the value of a Result, or returns its error from the enclosing function.
+// Evaluates to the value of a Result, or returns its error from the enclosing function. Not nested.
 #define SPILLFS_TRY(expression)                                                        \
   ({                                                                                   \
     auto spillfs_result = (expression);                                                \
     if (!spillfs_result) return ::spillfs::Failure(std::move(spillfs_result).error()); \
-    std::move(spillfs_result).value();                                                 \
+    ::spillfs::take(std::move(spillfs_result));                                        \
   })

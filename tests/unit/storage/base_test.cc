@@ -66,7 +66,10 @@ Result<int> half(int value) {
   if (value % 2 != 0) return fail(EINVAL, "odd");
   return value / 2;
 }
-Result<int> quarter(int value) { return half(SPILLFS_TRY(half(value))); }
+Result<int> quarter(int value) {
+  const int once = SPILLFS_TRY(half(value));
+  return half(once);
+}
 
 TEST(Result, TryPassesTheErrorUpUnchanged) {
   EXPECT_EQ(quarter(8).value(), 2);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/attributes.h"
+
+#include <ctime>
+
+namespace spillfs::fs {
+namespace {
+
+constexpr blksize_t kPreferredBlock = 1024 * 1024;  // makes cp, cat and Python use large requests
+
+timespec to_timespec(index::Time time) {
+  return {.tv_sec = time.seconds, .tv_nsec = static_cast<long>(time.nanoseconds)};
+}
+
+}  // namespace
+
+index::Time current_time() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return {.seconds = now.tv_sec, .nanoseconds = static_cast<std::uint32_t>(now.tv_nsec)};
+}
+
+void fill(Vnode& vnode, index::Inode inode) {
+  vnode.loaded = true;
+  vnode.dirty = false;
+  vnode.size = inode.size;
+  vnode.charged = inode.charged;
+  vnode.modified = inode.modified;
+  vnode.changed = inode.changed;
+  vnode.inode = std::move(inode);
+}
+
+void refresh(Vnode& vnode, index::Inode committed) {
+  vnode.changed = std::max(vnode.changed, committed.changed);
+  if (!vnode.dirty) {
+    vnode.modified = committed.modified;
+    vnode.changed = committed.changed;
+  }
+  vnode.inode = std::move(committed);
+}
+
+index::Inode live_inode(const Vnode& vnode) {
+  index::Inode inode = vnode.inode;
+  inode.size = vnode.size;
+  inode.charged = vnode.charged;
+  inode.modified = vnode.modified;
+  inode.changed = vnode.changed;
+  return inode;
+}
+
+struct stat stat_of(const index::Inode& inode) {
+  struct stat out {};
+  out.st_ino = number(inode.id);
+  out.st_mode = inode.mode;
+  out.st_nlink = inode.links;
+  out.st_uid = inode.uid;
+  out.st_gid = inode.gid;
+  out.st_rdev = inode.device;
+  out.st_size = static_cast<off_t>(S_ISDIR(inode.mode) ? 4096 : inode.size);
+  out.st_blksize = kPreferredBlock;
+  out.st_blocks = static_cast<blkcnt_t>((inode.charged + 511) / 512);
+  out.st_atim = to_timespec(inode.accessed);
+  out.st_mtim = to_timespec(inode.modified);
+  out.st_ctim = to_timespec(inode.changed);
+  return out;
+}
+
+struct stat stat_of(const Vnode& vnode) {
+  return stat_of(live_inode(vnode));
+}
+
+std::string unsealed_note(InodeId parent, std::string_view name) {
+  return std::string(as_text(bytes_of(number(parent)))) + std::string(name);
+}
+
+Result<UnsealedName> parse_unsealed_note(std::string_view note) {
+  constexpr std::size_t kIdBytes = sizeof(std::uint64_t);
+  if (note.size() <= kIdBytes) return fail(EIO, "damaged queue entry of an unsealed file");
+  return UnsealedName{.parent = InodeId{load<std::uint64_t>(as_bytes(note))},
+                      .name = std::string(note.substr(kIdBytes))};
+}
+
+}  // namespace spillfs::fs

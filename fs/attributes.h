@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between a Vnode, the index's Inode and struct stat.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+#include <string_view>
+
+#include "fs/vnode.h"
+#include "index/index.h"
+
+namespace spillfs::fs {
+
+index::Time current_time();
+
+// Sets a Vnode from the index; it is clean afterwards. The caller holds its lock, as for all below.
+void fill(Vnode& vnode, index::Inode inode);
+// Takes over attributes that have just been committed and keeps unsealed bytes as they are.
+void refresh(Vnode& vnode, index::Inode committed);
+// The inode as a seal would commit it, location aside.
+index::Inode live_inode(const Vnode& vnode);
+struct stat stat_of(const Vnode& vnode);
+struct stat stat_of(const index::Inode& inode);
+
+// The note of a QueueEntry kUnsealed: where the name of the new file is.
+std::string unsealed_note(InodeId parent, std::string_view name);
+struct UnsealedName {
+  InodeId parent{};
+  std::string name;
+};
+Result<UnsealedName> parse_unsealed_note(std::string_view note);
+
+}  // namespace spillfs::fs

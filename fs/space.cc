@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/space.h"
+
+namespace spillfs::fs {
+
+Result<> Space::move(std::uint64_t before, std::uint64_t after) {
+  if (after <= before || quota_ == 0) {
+    settle(before, after);
+    return {};
+  }
+  const std::uint64_t wanted = after - before;
+  std::uint64_t now = charged_;
+  do {
+    const std::uint64_t taken = now + dead_;
+    if (taken >= quota_ || wanted > quota_ - taken) return fail(ENOSPC, "the quota is used up");
+  } while (!charged_.compare_exchange_weak(now, now + wanted));
+  return {};
+}
+
+}  // namespace spillfs::fs

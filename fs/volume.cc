@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and closing a Volume, its Vnodes and handles, and what needs no bytes.
+#include "fs/volume.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "fs/attributes.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kNumberBlock = 64;
+constexpr std::uint64_t kStatfsBlock = 4096;
+constexpr std::uint64_t kSelfCookie = 1;
+constexpr std::uint64_t kParentCookie = 2;
+
+}  // namespace
+
+Volume::Volume(Parts parts, VolumeOptions options)
+    : staging_(std::move(parts.staging)),
+      segments_(std::move(parts.segments)),
+      index_(std::move(parts.index)),
+      options_(options),
+      space_(options.quota) {}
+
+Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
+  std::unique_ptr<Volume> volume(new Volume(std::move(parts), options));
+  SPILLFS_TRY(volume->recover());
+  volume->reclaimer_ =
+      std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
+  return volume;
+}
+
+Volume::~Volume() {
+  reclaimer_.request_stop();
+  kick_reclaim();
+  if (reclaimer_.joinable()) reclaimer_.join();
+  for (const VnodeRef& vnode : vnodes_->all()) {
+    ExclusiveLock lock(vnode->mutex);
+    if (auto sealed = seal(*vnode); !sealed) {
+      spdlog::error("seal inode {} at close: {}", number(vnode->id), describe(sealed.error()));
+    }
+    vnode->staged.reset();
+  }
+  MutexLock lock(fused_mutex_);
+  if (fused_ != nullptr) {
+    const auto trimmed = fused_->seal();
+    const auto closed =
+        index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id()), {}}}});
+    if (!trimmed || !closed) spdlog::warn("the open fused segment is trimmed at the next start");
+  }
+}
+
+Result<VnodeRef> Volume::acquire(InodeId id) {
+  VnodeRef vnode = vnodes_->get(id);
+  {
+    SharedLock lock(vnode->mutex);
+    if (vnode->loaded) return vnode;
+  }
+  ExclusiveLock lock(vnode->mutex);
+  if (!vnode->loaded) fill(*vnode, SPILLFS_TRY(index_->inode(id)));
+  return vnode;
+}
+
+Result<VnodeRef> Volume::acquire_directory(InodeId id) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  if (!S_ISDIR(vnode->inode.mode)) return fail(ENOTDIR, "not a directory");
+  return vnode;
+}
+
+Result<std::uint64_t> Volume::next(index::Counter counter) {
+  MutexLock lock(numbers_mutex_);
+  Numbers& numbers = numbers_.at(static_cast<std::size_t>(counter));
+  if (numbers.next == numbers.end) {
+    numbers.next = SPILLFS_TRY(index_->reserve(counter, kNumberBlock));
+    numbers.end = numbers.next + kNumberBlock;
+  }
+  return numbers.next++;
+}
+
+Result<Volume::Handle> Volume::handle(HandleId id) {
+  MutexLock lock(handles_mutex_);
+  const auto found = handles_.find(static_cast<std::uint64_t>(id));
+  if (found == handles_.end()) return fail(EBADF, "no such handle");
+  return found->second;
+}
+
+HandleId Volume::add_handle(const VnodeRef& vnode, int flags) {
+  MutexLock lock(handles_mutex_);
+  const std::uint64_t id = next_handle_++;
+  handles_.emplace(id, Handle{.vnode = vnode, .flags = flags});
+  return HandleId{id};
+}
+
+// Turns ENOSPC into kWaitForSpace where reclaim still has something to give back.
+Error Volume::no_space(const Error& error) {
+  Error told = error;
+  if (error.code == ENOSPC && (space_.dead() > 0 || segments_->pool_bytes() > 0)) {
+    told.code = kWaitForSpace;
+  }
+  if (error.code == ENOSPC) kick_reclaim();
+  return told;
+}
+
+Result<struct stat> Volume::lookup(InodeId parent, std::string_view name) {
+  if (name.size() > 255) return fail(ENAMETOOLONG, "name over 255 bytes");
+  VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
+  const index::Dentry found = SPILLFS_TRY(index_->find(directory->id, name));
+  return get_attributes(found.inode);
+}
+
+Result<struct stat> Volume::get_attributes(InodeId id) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  return stat_of(*vnode);
+}
+
+Result<std::string> Volume::readlink(InodeId id) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  if (!S_ISLNK(vnode->inode.mode)) return fail(EINVAL, "not a symlink");
+  return vnode->inode.text;
+}
+
+Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after,
+                                                 std::size_t limit) {
+  VnodeRef directory = SPILLFS_TRY(acquire_directory(id));
+  std::vector<DirectoryEntry> entries;
+  index::Inode self;
+  {
+    SharedLock lock(directory->mutex);
+    self = directory->inode;
+  }
+  if (after < kSelfCookie) entries.push_back({kSelfCookie, ".", stat_of(self)});
+  if (after < kParentCookie) {
+    const InodeId parent = id == kRootInode ? kRootInode : self.parent;
+    entries.push_back({kParentCookie, "..", SPILLFS_TRY(get_attributes(parent))});
+  }
+  for (const index::Dentry& dentry :
+       SPILLFS_TRY(index_->list(id, std::max(after, kParentCookie), limit))) {
+    auto attributes = get_attributes(dentry.inode);
+    if (!attributes && attributes.error().code == ENOENT) continue;  // removed meanwhile
+    if (!attributes) return tl::unexpected(attributes.error());
+    entries.push_back({dentry.cookie, dentry.name, *attributes});
+  }
+  return entries;
+}
+
+Result<struct statvfs> Volume::statfs() {
+  std::uint64_t total = 0;
+  std::uint64_t free = segments_->pool_bytes() + space_.dead();
+  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
+    const auto space = segments_->space(DirectoryId{static_cast<std::uint16_t>(i)});
+    if (!space) continue;
+    total += space->total;
+    free += space->free > options_.index_reserve ? space->free - options_.index_reserve : 0;
+  }
+  if (space_.quota() != 0) {
+    const std::uint64_t left =
+        space_.quota() > space_.charged() ? space_.quota() - space_.charged() : 0;
+    total = space_.quota();
+    free = std::min(free, left);
+  }
+  struct statvfs out {};
+  out.f_bsize = out.f_frsize = kStatfsBlock;
+  out.f_blocks = total / kStatfsBlock;
+  out.f_bfree = out.f_bavail = std::min(total, free) / kStatfsBlock;
+  out.f_files = std::uint64_t{1} << 40;
+  out.f_ffree = out.f_favail = out.f_files - static_cast<std::uint64_t>(inodes_.load());
+  out.f_namemax = 255;
+  return out;
+}
+
+void Volume::set_kernel_probe(std::function<bool(InodeId)> held) {
+  MutexLock lock(reclaim_mutex_);
+  held_ = std::move(held);
+}
+
+void Volume::set_space_listener(std::function<void()> freed) {
+  MutexLock lock(reclaim_mutex_);
+  freed_ = std::move(freed);
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// The filesystem, without FUSE: what a request means. Volume joins the index and the segments and
+// keeps the one ordering rule: bytes first, then the index names them.
+//
+// Threads: every method may be called from any thread. No method waits for space: one that would
+// fails with kWaitForSpace while reclaim still has something to give back, and the caller tries
+// again or, when it has waited long enough, reports ENOSPC. Permissions are the kernel's to check
+// (default_permissions). Errors are the errnos Linux file systems give. Lock order:
+// docs/ARCHITECTURE.md.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "fs/space.h"
+#include "fs/vnode.h"
+#include "index/index.h"
+#include "storage/base/bytes.h"
+#include "storage/base/ids.h"
+#include "storage/base/result.h"
+#include "storage/segments.h"
+#include "storage/staging.h"
+
+namespace spillfs::fs {
+
+// An error code of our own, beyond every errno: space is being reclaimed, try again.
+inline constexpr int kWaitForSpace = 4096;
+
+struct Caller {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+};
+
+enum class HandleId : std::uint64_t {};
+
+struct SetTime {
+  bool now = false;
+  index::Time time;  // when not now
+};
+
+struct SetAttributes {
+  std::optional<std::uint32_t> mode;  // permission bits
+  std::optional<std::uint32_t> uid, gid;
+  std::optional<std::uint64_t> size;
+  std::optional<SetTime> accessed, modified;
+  bool kill_privileges = false;  // clear set-uid and set-gid (HANDLE_KILLPRIV_V2)
+};
+
+struct Opened {
+  struct stat attributes;
+  HandleId handle;
+  bool keep_cache = true;  // the kernel may keep the pages it has
+};
+
+struct DirectoryEntry {
+  std::uint64_t cookie = 0;  // give it as `after` to go on behind this entry
+  std::string name;
+  struct stat attributes;
+};
+
+struct VolumeOptions {
+  std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
+  std::uint64_t fuse_limit = 4 * kMiB;
+  std::uint64_t index_reserve = 0;  // bytes left free on the data directories for the index
+};
+
+class Volume {
+ public:
+  // `held` says whether the kernel still knows an inode without names; none: never.
+  struct Parts {
+    std::unique_ptr<index::Index> index;
+    std::unique_ptr<storage::SegmentStore> segments;
+    std::unique_ptr<storage::Staging> staging;
+  };
+  // Recovers what an earlier process left: removes what was never sealed and what nobody names.
+  static Result<std::unique_ptr<Volume>> open(Parts parts, VolumeOptions options);
+  // Seals every open file.
+  ~Volume();
+
+  Result<struct stat> lookup(InodeId parent, std::string_view name);
+  Result<struct stat> get_attributes(InodeId id);
+  Result<struct stat> set_attributes(InodeId id, const SetAttributes& set);
+  Result<std::string> readlink(InodeId id);
+
+  Result<struct stat> mknod(InodeId parent, std::string_view name, std::uint32_t mode,
+                            std::uint64_t device, Caller caller);
+  Result<struct stat> mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
+                            Caller caller);
+  Result<struct stat> symlink(InodeId parent, std::string_view name, std::string_view target,
+                              Caller caller);
+  Result<struct stat> link(InodeId id, InodeId parent, std::string_view name);
+  Result<> unlink(InodeId parent, std::string_view name);
+  Result<> rmdir(InodeId parent, std::string_view name);
+  // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE.
+  Result<> rename(InodeId from, std::string_view from_name, InodeId to, std::string_view to_name,
+                  unsigned flags);
+
+  // `flags` are open(2)'s. create() opens an existing file unless O_EXCL.
+  Result<Opened> create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
+                        Caller caller);
+  Result<Opened> create_unnamed(InodeId parent, std::uint32_t mode, int flags,
+                                Caller caller);  // O_TMPFILE
+  Result<Opened> open_file(InodeId id, int flags);
+
+  Result<std::size_t> read(HandleId handle, MutableBytes into, std::uint64_t offset);
+  Result<> write(HandleId handle, Bytes from, std::uint64_t offset);
+  Result<> allocate(HandleId handle, int mode, std::uint64_t offset,
+                    std::uint64_t length);  // fallocate(2)'s mode
+  Result<std::uint64_t> seek(HandleId handle, std::uint64_t offset, int whence);
+  Result<std::uint64_t> copy_range(HandleId from, std::uint64_t from_offset, HandleId to,
+                                   std::uint64_t to_offset, std::uint64_t length);
+  Result<> flush(HandleId handle);  // seals: after it the bytes survive SIGKILL
+  Result<> fsync(HandleId handle);  // …and power loss
+  Result<> release(HandleId handle);
+  Result<> fsync_directory(InodeId id);
+
+  // "." has cookie 1 and ".." 2; the rest follows in cookie order. Empty at the end.
+  Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit);
+
+  Result<std::string> get_xattr(InodeId id, std::string_view name);
+  Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags);
+  Result<std::vector<std::string>> list_xattrs(InodeId id);
+  Result<> remove_xattr(InodeId id, std::string_view name);
+
+  Result<struct statvfs> statfs();
+  // The kernel has let go of an inode: a hint for reclaim.
+  void forget(InodeId id);
+
+  // Whether the kernel still knows an inode that has no names; asked from reclaim's thread. None
+  // set: only open handles hold it.
+  void set_kernel_probe(std::function<bool(InodeId)> held);
+  // Called from reclaim's thread after it gave space back.
+  void set_space_listener(std::function<void()> freed);
+  // Runs reclaim until there is nothing left it can do now.
+  Result<> reclaim_now();
+
+ private:
+  struct Handle {
+    VnodeRef vnode;
+    int flags = 0;  // open(2)'s
+  };
+  // What a new inode is made of.
+  struct Prototype {
+    std::uint32_t mode = 0;
+    std::uint64_t device = 0;
+    std::string text;  // a symlink's target
+    bool unsealed = false;
+  };
+  enum class Removal : std::uint8_t { kFile, kDirectory };
+  struct RenameNames {
+    std::string_view from;
+    std::string_view to;
+  };
+  struct FusedState {
+    DirectoryId directory{};
+    std::uint64_t bytes = 0;
+    std::uint64_t live = 0;
+  };
+  // Numbers handed out from a block reserved in the index.
+  struct Numbers {
+    std::uint64_t next = 0;
+    std::uint64_t end = 0;
+  };
+
+  Volume(Parts parts, VolumeOptions options);
+
+  // volume.cc: vnodes, handles, numbers. A function on a Vnode needs its lock held exclusively
+  // unless it says otherwise.
+  Result<VnodeRef> acquire(InodeId id);
+  Result<VnodeRef> acquire_directory(InodeId id);
+  Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
+  Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
+  HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
+  Error no_space(const Error& error);
+
+  // volume_names.cc, volume_rename.cc
+  static Result<> check_name(std::string_view name);
+  Result<VnodeRef> make(InodeId parent, std::string_view name, Prototype prototype, Caller caller);
+  Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,
+                                 Caller caller);
+  VnodeRef adopt(index::Inode inode);
+  Result<> remove(InodeId parent, std::string_view name, Removal removal);
+  static void drop_link(index::Inode& inode, index::Batch& batch, index::Time now);
+  Result<> check_not_inside(InodeId id, InodeId directory);
+  Result<> replace(const std::vector<VnodeRef>& vnodes, const RenameNames& names);
+  Result<> exchange(const std::vector<VnodeRef>& vnodes, const RenameNames& names);
+  Result<> commit_rename(const std::vector<VnodeRef>& vnodes, index::Batch& batch,
+                         index::Inode from, index::Inode to, index::Inode moved);
+
+  // volume_files.cc
+  Result<Opened> open_vnode(const VnodeRef& vnode, int flags);
+  Result<> truncate(Vnode& vnode, std::uint64_t size);
+  Result<> write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset);
+  Result<> stage(Vnode& vnode, Bytes from, std::uint64_t offset);
+  Result<> write_private(Vnode& vnode, Bytes from, std::uint64_t offset);
+  void kill_privileges(Vnode& vnode);
+
+  // volume_content.cc: where the bytes are
+  Result<> open_content(Vnode& vnode);
+  Result<> make_private(Vnode& vnode);
+  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode);
+  Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to);
+  Result<> before_change_in_place(Vnode& vnode);
+  bool evict_largest(const Vnode& keep);
+  void settle_private(Vnode& vnode);
+  // Needs only a shared lock: `into` filled from `offset`, which with it lies inside the file.
+  Result<> read_content(Vnode& vnode, MutableBytes into, std::uint64_t offset);
+  Result<> read_verified(Vnode& vnode, MutableBytes into, std::uint64_t offset);
+  Result<> read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offset);
+  Result<std::vector<std::uint64_t>> read_sums(Vnode& vnode);
+  Result<storage::DecodedRecord> read_record(const Location& location);
+  static void forget_sums(Vnode& vnode);
+
+  // volume_seal.cc: bytes first, then the index names them
+  Result<> seal(Vnode& vnode);  // nothing to do for an inode without names
+  Result<> seal_named(Vnode& vnode);
+  Result<> seal_staged(Vnode& vnode);
+  Result<> seal_private(Vnode& vnode);
+  Result<> commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch);
+  Result<Location> append_fused(const storage::RecordInfo& info, std::span<const Bytes> payload);
+  Result<std::shared_ptr<storage::FusedSegment>> current_fused() EXCLUDES(fused_mutex_);
+  Result<> retire_fused(const std::shared_ptr<storage::FusedSegment>& full) EXCLUDES(fused_mutex_);
+  void account_record(const Location& location, int sign) EXCLUDES(fused_mutex_);
+  static void release_location(const index::Inode& inode, index::Batch& batch);
+  Result<storage::RecordInfo> record_info(Vnode& vnode);
+  Result<std::string> path_of(const Vnode& vnode);
+
+  // volume_recovery.cc
+  Result<> recover();
+  Result<> make_root();
+  Result<> recover_unsealed(const index::QueueEntry& entry);
+  Result<> recover_orphan(const index::QueueEntry& entry);
+  Result<> recover_opening(const index::QueueEntry& entry);
+  Result<> recover_fused();
+
+  // volume_reclaim.cc
+  void orphaned(const VnodeRef& vnode);
+  void reclaim_loop(const std::stop_token& stop);
+  Result<> reclaim_orphans();
+  Result<> reclaim_orphan(InodeId id);
+  Result<> reclaim_dead();
+  Result<> free_segment(SegmentId id);
+  Result<> compact_all();
+  Result<> compact(SegmentId segment);
+  Result<> compact_record(const index::Record& record);
+  Result<> sum_again(InodeId id);
+  void kick_reclaim() EXCLUDES(reclaim_mutex_);
+
+  const std::unique_ptr<storage::Staging> staging_;
+  const std::unique_ptr<storage::SegmentStore> segments_;
+  const std::unique_ptr<index::Index> index_;
+  const VolumeOptions options_;
+  const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
+  Space space_;
+  std::atomic<std::int64_t> inodes_{0};
+  Mutex directory_moves_;
+
+  Mutex handles_mutex_;
+  std::unordered_map<std::uint64_t, Handle> handles_ GUARDED_BY(handles_mutex_);
+  std::uint64_t next_handle_ GUARDED_BY(handles_mutex_) = 1;
+
+  Mutex numbers_mutex_;
+  std::array<Numbers, 3> numbers_ GUARDED_BY(numbers_mutex_);
+
+  Mutex fused_mutex_;
+  std::shared_ptr<storage::FusedSegment> fused_ GUARDED_BY(fused_mutex_);
+  std::unordered_map<std::uint64_t, FusedState> fused_states_ GUARDED_BY(fused_mutex_);
+
+  Mutex reclaim_mutex_;
+  CondVar reclaim_wanted_;
+  bool reclaim_kicked_ GUARDED_BY(reclaim_mutex_) = false;
+  std::unordered_map<std::uint64_t, VnodeRef> orphans_ GUARDED_BY(reclaim_mutex_);
+  std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
+  std::unordered_set<std::uint64_t> unsummed_ GUARDED_BY(reclaim_mutex_);
+  std::function<bool(InodeId)> held_ GUARDED_BY(reclaim_mutex_);
+  std::function<void()> freed_ GUARDED_BY(reclaim_mutex_);
+  Mutex reclaim_run_;  // one run of reclaim at a time
+  std::jthread reclaimer_;
+};
+
+}  // namespace spillfs::fs

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attributes and extended attributes.
+#include <fmt/format.h>
+#include <sys/xattr.h>
+
+#include <array>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::string_view kUrl = "user.spill.url";
+constexpr std::size_t kValueMax = 64 * 1024;
+
+// Which names Linux lets a file system without ACLs keep.
+Result<> check_xattr_name(std::string_view name) {
+  if (name.size() > XATTR_NAME_MAX) return fail(ERANGE, "xattr name over 255 bytes");
+  for (std::string_view prefix : {"user.", "trusted.", "security."}) {
+    if (name.starts_with(prefix)) {
+      if (name.size() == prefix.size()) return fail(EINVAL, "xattr name is only a prefix");
+      return {};
+    }
+  }
+  return fail(EOPNOTSUPP, "xattr namespace not supported");
+}
+
+void set_time(const std::optional<SetTime>& wanted, index::Time now, index::Time& time) {
+  if (wanted) time = wanted->now ? now : wanted->time;
+}
+
+}  // namespace
+
+Result<struct stat> Volume::set_attributes(InodeId id, const SetAttributes& set) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  ExclusiveLock lock(vnode->mutex);
+  if (set.size) {
+    if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "a directory has no size to set");
+    if (!S_ISREG(vnode->inode.mode)) return fail(EINVAL, "not a regular file");
+    SPILLFS_TRY(truncate(*vnode, *set.size));
+  }
+  if (set.kill_privileges) kill_privileges(*vnode);
+  index::Inode after = vnode->inode;
+  const index::Time now = current_time();
+  if (set.mode) after.mode = (after.mode & S_IFMT) | (*set.mode & 07777);
+  if (set.uid) after.uid = *set.uid;
+  if (set.gid) after.gid = *set.gid;
+  set_time(set.accessed, now, after.accessed);
+  index::Time modified = vnode->modified;
+  set_time(set.modified, now, modified);
+  if (set.modified) after.modified = modified;
+  const bool only_size = !set.mode && !set.uid && !set.gid && !set.accessed && !set.modified;
+  if (only_size) return stat_of(*vnode);
+  after.changed = now;
+  SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
+  refresh(*vnode, std::move(after));
+  vnode->modified = modified;
+  return stat_of(*vnode);
+}
+
+Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  if (name == kUrl) {
+    const Location& location = vnode->inode.location;
+    if (location.placement != Placement::kFused || vnode->dirty) {
+      return fail(ENODATA, "the file is not in a fused segment");
+    }
+    const auto record = SPILLFS_TRY(read_record(location));
+    return fmt::format("{}/{}?offset={}&size={}", segments_->device(location.directory).name(),
+                       storage::segment_path(SegmentKind::kFused, location.segment),
+                       location.record_offset + record.layout.ray_offset,
+                       record.layout.data_offset - record.layout.ray_offset + location.length);
+  }
+  SPILLFS_TRY(check_xattr_name(name));
+  if (!vnode->inode.has_xattrs) return fail(ENODATA, "no such xattr");
+  return index_->xattr(id, name);
+}
+
+Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags) {
+  SPILLFS_TRY(check_xattr_name(name));
+  if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
+  if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  ExclusiveLock lock(vnode->mutex);
+  const auto old = index_->xattr(id, name);
+  if (!old && old.error().code != ENODATA) return tl::unexpected(old.error());
+  if (old && (flags & XATTR_CREATE) != 0) return fail(EEXIST, "the xattr exists");
+  if (!old && (flags & XATTR_REPLACE) != 0) return fail(ENODATA, "no such xattr");
+  index::Inode after = vnode->inode;
+  after.has_xattrs = true;
+  after.changed = current_time();
+  SPILLFS_TRY(index_->commit(
+      {.put_inodes = {after}, .xattrs = {{id, std::string(name), std::string(value)}}}));
+  refresh(*vnode, std::move(after));
+  return {};
+}
+
+Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  std::vector<std::string> names;
+  if (vnode->inode.has_xattrs) names = SPILLFS_TRY(index_->xattr_names(id));
+  if (vnode->inode.location.placement == Placement::kFused && !vnode->dirty) {
+    names.emplace_back(kUrl);
+  }
+  return names;
+}
+
+Result<> Volume::remove_xattr(InodeId id, std::string_view name) {
+  SPILLFS_TRY(check_xattr_name(name));
+  if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  ExclusiveLock lock(vnode->mutex);
+  SPILLFS_TRY(index_->xattr(id, name));
+  index::Inode after = vnode->inode;
+  after.changed = current_time();
+  SPILLFS_TRY(
+      index_->commit({.put_inodes = {after}, .xattrs = {{id, std::string(name), std::nullopt}}}));
+  refresh(*vnode, std::move(after));
+  return {};
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a file's bytes are: opening them, moving them to a private segment, reading and verifying.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kBlock = 4096;
+
+std::uint64_t chunk_count(std::uint64_t size) { return (size + kChunk - 1) / kChunk; }
+
+}  // namespace
+
+Result<> Volume::open_content(Vnode& vnode) {
+  if (vnode.staged != nullptr || vnode.segment != nullptr || vnode.fused != nullptr) return {};
+  const Location& location = vnode.inode.location;
+  if (location.placement == Placement::kPrivate) {
+    vnode.segment =
+        SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));
+  } else if (location.placement == Placement::kFused && vnode.size != 0) {
+    vnode.fused = SPILLFS_TRY(segments_->open_fused(location.segment, location.directory));
+  }
+  return {};
+}
+
+// Copy, batch, change: the bytes get a private segment, and where the index already names them it
+// names the copy before anything changes it.
+Result<> Volume::make_private(Vnode& vnode) {
+  SPILLFS_TRY(open_content(vnode));
+  if (vnode.segment != nullptr) return {};
+  std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode));
+  const bool copied_up = vnode.fused != nullptr;
+  if (auto copied = copy_to_private(vnode, *segment); !copied) {
+    const std::uint64_t id = number(segment->id());
+    segment.reset();
+    const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id, {}}},
+                                         .erase_queue = {{index::QueueKind::kOpening, id, {}}}});
+    if (!dropped) spdlog::warn("segment {} goes at the next start", id);
+    return tl::unexpected(no_space(copied.error()));
+  }
+  vnode.segment = std::move(segment);
+  vnode.opening = true;
+  vnode.staged.reset();
+  vnode.fused.reset();
+  vnode.dirty = true;
+  settle_private(vnode);
+  return copied_up ? seal(vnode) : Result<>{};
+}
+
+Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnode) {
+  const auto directory = segments_->choose_directory();
+  if (!directory) return tl::unexpected(no_space(directory.error()));
+  const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
+  SPILLFS_TRY(index_->commit(
+      {.put_segments =
+           {{.id = id, .kind = SegmentKind::kPrivate, .directory = *directory, .inode = vnode.id}},
+       .put_queue = {{index::QueueKind::kOpening, number(id), {}}}}));
+  auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
+  if (!made) return tl::unexpected(no_space(made.error()));
+  return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+}
+
+Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {
+  if (vnode.staged != nullptr) {
+    for (Bytes span : vnode.staged->spans()) SPILLFS_TRY(to.write(span, to.length()));
+    return {};
+  }
+  if (vnode.fused == nullptr) return {};
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(vnode.size, kChunk));
+  while (to.length() < vnode.size) {
+    const auto step = std::min<std::uint64_t>(buffer.size(), vnode.size - to.length());
+    const MutableBytes part = MutableBytes(buffer).first(step);
+    SPILLFS_TRY(read_content(vnode, part, to.length()));
+    SPILLFS_TRY(to.write(part, to.length()));
+  }
+  return {};
+}
+
+// A crash between a change and its new sums must not leave sums of bytes that are gone.
+Result<> Volume::before_change_in_place(Vnode& vnode) {
+  if (!vnode.inode.sums_valid) return {};
+  index::Inode after = vnode.inode;
+  after.sums_valid = false;
+  SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
+  vnode.inode = std::move(after);
+  return index_->sync();
+}
+
+// Moves the largest staged file to a private segment; false when none can move now. `keep` is the
+// caller's own, whose lock it holds; others are only tried, so that no two wait for each other.
+bool Volume::evict_largest(const Vnode& keep) {
+  VnodeRef largest;
+  for (VnodeRef& vnode : vnodes_->all()) {
+    if (vnode.get() == &keep || !vnode->mutex.try_lock()) continue;
+    const bool larger =
+        vnode->staged != nullptr && (largest == nullptr || vnode->size > largest->size);
+    if (larger && largest != nullptr) largest->mutex.unlock();
+    if (larger) {
+      largest = std::move(vnode);
+    } else {
+      vnode->mutex.unlock();
+    }
+  }
+  if (largest == nullptr) return false;
+  const auto moved = make_private(*largest);
+  largest->mutex.unlock();
+  return moved.has_value();
+}
+
+// The charge of a private segment after an operation: what a stream will take once it is trimmed,
+// or the blocks it has.
+void Volume::settle_private(Vnode& vnode) {
+  std::uint64_t charge = round_up(vnode.segment->length(), kBlock);
+  if (!vnode.segment->streaming()) {
+    if (auto allocated = vnode.segment->allocated()) charge = *allocated;
+  }
+  space_.settle(vnode.charged, charge);
+  vnode.charged = charge;
+}
+
+void Volume::forget_sums(Vnode& vnode) {
+  MutexLock lock(vnode.sums_mutex);
+  vnode.sums.reset();
+  vnode.verified.clear();
+}
+
+Result<> Volume::read_content(Vnode& vnode, MutableBytes into, std::uint64_t offset) {
+  if (vnode.staged != nullptr) {
+    if (vnode.staged->read(into, offset) == into.size()) return {};
+    return fail(EIO, "staged bytes are missing");
+  }
+  if (vnode.segment == nullptr && vnode.fused == nullptr) return fail(EIO, "bytes without a place");
+  const bool summed =
+      vnode.fused != nullptr || (!vnode.dirty && vnode.inode.sums_valid && !vnode.unsealed);
+  return summed ? read_verified(vnode, into, offset) : read_sealed(vnode, into, offset);
+}
+
+Result<> Volume::read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offset) {
+  const std::size_t got =
+      vnode.segment != nullptr
+          ? SPILLFS_TRY(vnode.segment->read(into, offset))
+          : SPILLFS_TRY(vnode.fused->read(into, vnode.inode.location.data_offset + offset));
+  if (got == into.size()) return {};
+  const Location& location = vnode.inode.location;
+  spdlog::error("segment {} ends early: inode {} needs {} bytes at {}", number(location.segment),
+                number(vnode.id), into.size(), offset);
+  return fail(EIO, "the segment is truncated");
+}
+
+// Chunks that have not been compared with their sums since the last change are read whole and
+// compared; the others are trusted.
+Result<> Volume::read_verified(Vnode& vnode, MutableBytes into, std::uint64_t offset) {
+  std::vector<std::byte> chunk;
+  while (!into.empty()) {
+    const std::uint64_t number_of_chunk = offset / kChunk;
+    const std::uint64_t start = number_of_chunk * kChunk;
+    const std::uint64_t length = std::min(kChunk, vnode.size - start);
+    const std::size_t part = std::min<std::uint64_t>(into.size(), start + length - offset);
+    bool known = false;
+    std::uint64_t sum = 0;
+    {
+      MutexLock lock(vnode.sums_mutex);
+      if (!vnode.sums) {
+        vnode.sums = SPILLFS_TRY(read_sums(vnode));
+        vnode.verified.assign(vnode.sums->size(), false);
+      }
+      known = vnode.verified.at(number_of_chunk);
+      sum = vnode.sums->at(number_of_chunk);
+    }
+    if (known) {
+      SPILLFS_TRY(read_sealed(vnode, into.first(part), offset));
+    } else {
+      chunk.resize(length);
+      SPILLFS_TRY(read_sealed(vnode, chunk, start));
+      if (xxh3(chunk) != sum) {
+        const Location& location = vnode.inode.location;
+        spdlog::error("segment {} is damaged at {}: the bytes of inode {} do not match their sum",
+                      number(location.segment), location.data_offset + start, number(vnode.id));
+        return fail(EIO, "checksum mismatch");
+      }
+      std::copy_n(chunk.begin() + static_cast<std::ptrdiff_t>(offset - start), part, into.begin());
+      MutexLock lock(vnode.sums_mutex);
+      if (number_of_chunk < vnode.verified.size()) vnode.verified[number_of_chunk] = true;
+    }
+    into = into.subspan(part);
+    offset += part;
+  }
+  return {};
+}
+
+// As many sums as the sealed bytes have chunks, or EIO.
+Result<std::vector<std::uint64_t>> Volume::read_sums(Vnode& vnode) {
+  const Location& location = vnode.inode.location;
+  const std::size_t wanted = chunk_count(location.length);
+  std::vector<std::uint64_t> sums;
+  if (location.placement == Placement::kFused) {
+    sums = SPILLFS_TRY(read_record(location)).info.sums;
+  } else {
+    sums = SPILLFS_TRY(index_->sums(location.segment, 0, wanted));
+  }
+  if (sums.size() != wanted) {
+    spdlog::error("segment {}: {} sums for {} chunks", number(location.segment), sums.size(),
+                  wanted);
+    return fail(EIO, "sums are missing");
+  }
+  return sums;
+}
+
+Result<storage::DecodedRecord> Volume::read_record(const Location& location) {
+  const auto file = SPILLFS_TRY(segments_->open_fused(location.segment, location.directory));
+  std::vector<std::byte> prefix(location.data_offset - location.record_offset);
+  const std::size_t got = SPILLFS_TRY(file->read(prefix, location.record_offset));
+  auto record = got == prefix.size()
+                    ? storage::decode_record_header(prefix)
+                    : Result<storage::DecodedRecord>(fail(EIO, "the segment is truncated"));
+  if (!record) {
+    spdlog::error("segment {} is damaged at {}: {}", number(location.segment),
+                  location.record_offset, describe(record.error()));
+  }
+  return record;
+}
+
+}  // namespace spillfs::fs

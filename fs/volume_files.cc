@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+// Open files: create, open, read, write, truncate, allocate, seek, copy, flush, release.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kMaxFile = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t kBlock = 4096;
+constexpr std::size_t kCopyStep = kMiB;
+
+bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+Result<storage::AllocateMode> allocate_mode(int mode) {
+  using storage::AllocateMode;
+  switch (mode) {
+    case 0:
+      return AllocateMode::kExtend;
+    case FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kKeepSize;
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kPunchHole;
+    case FALLOC_FL_ZERO_RANGE:
+      return AllocateMode::kZero;
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      return AllocateMode::kZeroKeepSize;
+    default:
+      return fail(EOPNOTSUPP, "fallocate mode not supported");
+  }
+}
+
+Result<std::uint64_t> range_end(std::uint64_t offset, std::uint64_t length) {
+  if (offset > kMaxFile || length > kMaxFile - offset)
+    return fail(EFBIG, "beyond the largest file");
+  return offset + length;
+}
+
+}  // namespace
+
+Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
+                              Caller caller) {
+  Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
+  auto made = make(parent, name, prototype, caller);
+  if (!made && made.error().code == EEXIST && (flags & O_EXCL) == 0) {
+    return open_file(SPILLFS_TRY(index_->find(parent, name)).inode, flags);
+  }
+  const VnodeRef vnode = SPILLFS_TRY(std::move(made));
+  ExclusiveLock lock(vnode->mutex);
+  return open_vnode(vnode, flags);
+}
+
+Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
+                                      Caller caller) {
+  VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
+  index::Inode inode;
+  {
+    SharedLock lock(directory->mutex);
+    inode = SPILLFS_TRY(
+        new_inode(directory->inode, {.mode = S_IFREG | (mode & 07777), .text = {}}, caller));
+  }
+  inode.links = 0;
+  SPILLFS_TRY(index_->commit({.put_inodes = {inode},
+                              .put_queue = {{index::QueueKind::kOrphan, number(inode.id), {}}},
+                              .totals = {.inodes = 1}}));
+  ++inodes_;
+  const VnodeRef vnode = adopt(std::move(inode));
+  ExclusiveLock lock(vnode->mutex);
+  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags));
+  orphaned(vnode);
+  return opened;
+}
+
+Result<Opened> Volume::open_file(InodeId id, int flags) {
+  const VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  ExclusiveLock lock(vnode->mutex);
+  if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
+  if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
+  if ((flags & O_TRUNC) != 0 && may_write(flags)) SPILLFS_TRY(truncate(*vnode, 0));
+  return open_vnode(vnode, flags);
+}
+
+Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags) {
+  SPILLFS_TRY(open_content(*vnode));
+  ++vnode->opens;
+  if (may_write(flags)) ++vnode->writers;
+  return Opened{.attributes = stat_of(*vnode), .handle = add_handle(vnode, flags)};
+}
+
+Result<std::size_t> Volume::read(HandleId id, MutableBytes into, std::uint64_t offset) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  if ((open.flags & O_ACCMODE) == O_WRONLY) return fail(EBADF, "not open for reading");
+  SharedLock lock(open.vnode->mutex);
+  if (offset >= open.vnode->size) return 0;
+  into = into.first(std::min<std::uint64_t>(into.size(), open.vnode->size - offset));
+  SPILLFS_TRY(read_content(*open.vnode, into, offset));
+  return into.size();
+}
+
+Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
+  ExclusiveLock lock(open.vnode->mutex);
+  if ((open.flags & O_APPEND) != 0) offset = open.vnode->size;
+  if (from.empty()) return {};
+  return write_at(*open.vnode, open.flags, from, offset);
+}
+
+Result<> Volume::write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset) {
+  const std::uint64_t end = SPILLFS_TRY(range_end(offset, from.size()));
+  const bool in_order = vnode.segment == nullptr && vnode.fused == nullptr &&
+                        offset <= vnode.size && (vnode.staged != nullptr || vnode.size == 0) &&
+                        end <= options_.fuse_limit && (flags & O_ACCMODE) == O_WRONLY;
+  if (in_order) {
+    auto staged = stage(vnode, from, offset);
+    if (staged || staged.error().code != ENOBUFS) return staged;
+  }
+  return write_private(vnode, from, offset);
+}
+
+// ENOBUFS when the arena is full of files that cannot move out now.
+Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
+  const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
+  const std::uint64_t charge = std::max(vnode.charged, round_up(size, kBlock));
+  if (auto moved = space_.move(vnode.charged, charge); !moved) {
+    return tl::unexpected(no_space(moved.error()));
+  }
+  if (vnode.staged == nullptr) {
+    vnode.staged = std::make_unique<storage::StagedFile>(*staging_);
+  }
+  auto written = vnode.staged->write(from, offset);
+  if (!written && written.error().code == ENOBUFS && evict_largest(vnode)) {
+    written = vnode.staged->write(from, offset);
+  }
+  if (!written) {
+    space_.settle(charge, vnode.charged);
+    if (vnode.staged->size() == 0) vnode.staged.reset();
+    return written;
+  }
+  vnode.charged = charge;
+  vnode.size = size;
+  vnode.modified = vnode.changed = current_time();
+  vnode.dirty = true;
+  return {};
+}
+
+Result<> Volume::write_private(Vnode& vnode, Bytes from, std::uint64_t offset) {
+  SPILLFS_TRY(make_private(vnode));
+  storage::PrivateSegment& segment = *vnode.segment;
+  const std::uint64_t end = offset + from.size();
+  if (!segment.streaming() || offset != segment.length()) {
+    SPILLFS_TRY(before_change_in_place(vnode));
+  }
+  const bool grows = end > segment.length();
+  const bool sparse = vnode.charged < round_up(segment.length(), kBlock);
+  std::uint64_t charge = vnode.charged;
+  if (sparse || (grows && offset > segment.length())) {
+    charge += round_up(from.size(), kBlock) + kBlock;
+  } else if (grows) {
+    charge = std::max(charge, round_up(end, kBlock));
+  }
+  if (auto moved = space_.move(vnode.charged, charge); !moved) {
+    return tl::unexpected(no_space(moved.error()));
+  }
+  vnode.charged = charge;
+  vnode.dirty = true;
+  forget_sums(vnode);
+  const auto written = segment.write(from, offset);
+  settle_private(vnode);
+  if (!written) return tl::unexpected(no_space(written.error()));
+  vnode.size = segment.length();
+  vnode.modified = vnode.changed = current_time();
+  return {};
+}
+
+void Volume::kill_privileges(Vnode& vnode) {
+  std::uint32_t mode = vnode.inode.mode & ~static_cast<std::uint32_t>(S_ISUID);
+  if ((mode & S_IXGRP) != 0) mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  if (mode == vnode.inode.mode) return;
+  index::Inode after = vnode.inode;
+  after.mode = mode;
+  if (index_->commit({.put_inodes = {after}})) refresh(vnode, std::move(after));
+}
+
+Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
+  SPILLFS_TRY(range_end(size, 0));
+  SPILLFS_TRY(open_content(vnode));
+  const bool to_empty = size == 0 && vnode.segment == nullptr;
+  if (to_empty) {
+    vnode.staged.reset();
+    vnode.fused.reset();
+  } else if (vnode.staged != nullptr && size <= vnode.size) {
+    SPILLFS_TRY(vnode.staged->truncate(size));
+  } else if (size != vnode.size) {
+    SPILLFS_TRY(make_private(vnode));
+    SPILLFS_TRY(before_change_in_place(vnode));
+    if (size < vnode.inode.size && vnode.inode.location.placement == Placement::kPrivate) {
+      index::Inode shorter = vnode.inode;
+      shorter.size = shorter.location.length = size;
+      SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
+      vnode.inode = std::move(shorter);
+    }
+    const auto cut = vnode.segment->truncate(size);
+    settle_private(vnode);
+    if (!cut) return tl::unexpected(no_space(cut.error()));
+  }
+  forget_sums(vnode);
+  vnode.size = size;
+  if (to_empty) {
+    space_.settle(vnode.charged, 0);
+    vnode.charged = 0;
+  }
+  vnode.modified = vnode.changed = current_time();
+  vnode.dirty = true;
+  return vnode.unsealed ? Result<>{} : seal(vnode);
+}
+
+Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint64_t length) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
+  if (length == 0) return fail(EINVAL, "nothing to allocate");
+  const storage::AllocateMode how = SPILLFS_TRY(allocate_mode(mode));
+  SPILLFS_TRY(range_end(offset, length));
+  Vnode& vnode = *open.vnode;
+  ExclusiveLock lock(vnode.mutex);
+  SPILLFS_TRY(make_private(vnode));
+  SPILLFS_TRY(before_change_in_place(vnode));
+  if (how != storage::AllocateMode::kPunchHole) {
+    const std::uint64_t charge = vnode.charged + round_up(length, kBlock) + kBlock;
+    if (auto moved = space_.move(vnode.charged, charge); !moved) {
+      return tl::unexpected(no_space(moved.error()));
+    }
+    vnode.charged = charge;
+  }
+  forget_sums(vnode);
+  vnode.dirty = true;
+  const auto done = vnode.segment->allocate(how, offset, length);
+  settle_private(vnode);
+  if (!done) return tl::unexpected(no_space(done.error()));
+  vnode.size = vnode.segment->length();
+  vnode.changed = current_time();
+  if (how != storage::AllocateMode::kKeepSize) vnode.modified = vnode.changed;
+  return {};
+}
+
+Result<std::uint64_t> Volume::seek(HandleId id, std::uint64_t offset, int whence) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  Vnode& vnode = *open.vnode;
+  SharedLock lock(vnode.mutex);
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return fail(EINVAL, "unknown whence");
+  if (offset >= vnode.size) return fail(ENXIO, "behind the end");
+  if (vnode.segment == nullptr) return whence == SEEK_DATA ? offset : vnode.size;
+  const auto kind = whence == SEEK_DATA ? storage::SeekKind::kData : storage::SeekKind::kHole;
+  return vnode.segment->seek(kind, offset);
+}
+
+Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offset, HandleId to,
+                                         std::uint64_t to_offset, std::uint64_t length) {
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(length, kCopyStep));
+  std::uint64_t copied = 0;
+  while (copied < length) {
+    const auto want = std::min<std::uint64_t>(buffer.size(), length - copied);
+    const auto got = read(from, MutableBytes(buffer).first(want), from_offset + copied);
+    if (!got && copied == 0) return tl::unexpected(got.error());
+    if (!got || *got == 0) break;
+    const auto put = write(to, Bytes(buffer).first(*got), to_offset + copied);
+    if (!put && copied == 0) return tl::unexpected(put.error());
+    if (!put) break;
+    copied += *got;
+  }
+  return copied;
+}
+
+Result<> Volume::flush(HandleId id) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  ExclusiveLock lock(open.vnode->mutex);
+  return may_write(open.flags) ? seal(*open.vnode) : Result<>{};
+}
+
+Result<> Volume::fsync(HandleId id) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  Vnode& vnode = *open.vnode;
+  {
+    ExclusiveLock lock(vnode.mutex);
+    SPILLFS_TRY(seal(vnode));
+    SPILLFS_TRY(open_content(vnode));
+  }
+  SharedLock lock(vnode.mutex);
+  if (vnode.segment != nullptr) SPILLFS_TRY(vnode.segment->sync());
+  if (vnode.fused != nullptr) SPILLFS_TRY(vnode.fused->sync());
+  const Location& location = vnode.inode.location;
+  if (location.placement != Placement::kNowhere) {
+    SPILLFS_TRY(segments_->sync_directory(location.directory));
+  }
+  return index_->sync();
+}
+
+Result<> Volume::fsync_directory(InodeId id) {
+  SPILLFS_TRY(acquire_directory(id));
+  return index_->sync();
+}
+
+Result<> Volume::release(HandleId id) {
+  const Handle open = SPILLFS_TRY(handle(id));
+  Vnode& vnode = *open.vnode;
+  ExclusiveLock lock(vnode.mutex);
+  {
+    MutexLock handles(handles_mutex_);
+    handles_.erase(static_cast<std::uint64_t>(id));
+  }
+  --vnode.opens;
+  if (may_write(open.flags)) --vnode.writers;
+  if (auto sealed = seal(vnode); !sealed) {
+    spdlog::error("seal inode {} at its last close: {}", number(vnode.id),
+                  describe(sealed.error()));
+    return sealed;
+  }
+  if (vnode.opens == 0 && vnode.inode.links == 0) orphaned(open.vnode);
+  if (vnode.writers == 0 && vnode.inode.links != 0 && !vnode.inode.sums_valid &&
+      vnode.inode.location.placement == Placement::kPrivate) {
+    MutexLock reclaim(reclaim_mutex_);
+    unsummed_.insert(number(vnode.id));
+  }
+  if (vnode.opens == 0 && !vnode.dirty && vnode.inode.links != 0) {
+    vnode.segment.reset();
+    vnode.fused.reset();
+  }
+  return {};
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names: making, linking, removing and renaming. Every operation finds its inodes without locks,
+// locks them in id order, looks again, and starts over if a name changed in between.
+#include <fcntl.h>
+#include <linux/fs.h>
+
+#include <algorithm>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kTargetMax = 4095;
+constexpr std::uint32_t kLinksMax = 65000;
+
+void touch(index::Inode& directory, index::Time now) {
+  directory.modified = now;
+  directory.changed = now;
+}
+
+index::Batch::DentryChange put_name(const index::Inode& parent, std::string_view name,
+                                    const index::Inode& target) {
+  return {.parent = parent.id,
+          .name = std::string(name),
+          .target = std::pair(target.id, target.mode & S_IFMT)};
+}
+
+index::Batch::DentryChange drop_name(const index::Inode& parent, std::string_view name) {
+  return {.parent = parent.id, .name = std::string(name), .target = std::nullopt};
+}
+
+// `directory` gains or loses (count = -1) an entry of the type of `entry`.
+void count_entry(index::Inode& directory, const index::Inode& entry, int count) {
+  directory.entries += static_cast<std::uint64_t>(count);
+  if (S_ISDIR(entry.mode)) directory.links += static_cast<std::uint32_t>(count);
+}
+
+}  // namespace
+
+Result<> Volume::check_name(std::string_view name) {
+  constexpr std::size_t kNameMax = 255;
+  if (name.empty()) return fail(ENOENT, "empty name");
+  if (name.size() > kNameMax) return fail(ENAMETOOLONG, "name over 255 bytes");
+  if (name == "." || name == "..") return fail(EEXIST, "the name is taken by the directory itself");
+  if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos) {
+    return fail(EINVAL, "name with a slash or a NUL");
+  }
+  return {};
+}
+
+Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototype& prototype,
+                                       Caller caller) {
+  const index::Time now = current_time();
+  index::Inode inode{.id = InodeId{SPILLFS_TRY(next(index::Counter::kInode))},
+                     .mode = prototype.mode,
+                     .links = S_ISDIR(prototype.mode) ? 2U : 1U,
+                     .uid = caller.uid,
+                     .gid = caller.gid,
+                     .device = prototype.device,
+                     .size = prototype.text.size(),
+                     .accessed = now,
+                     .modified = now,
+                     .changed = now,
+                     .born = now,
+                     .text = prototype.text};
+  if ((parent.mode & S_ISGID) != 0) {
+    inode.gid = parent.gid;
+    if (S_ISDIR(inode.mode)) inode.mode |= S_ISGID;
+  }
+  if (S_ISDIR(inode.mode)) inode.parent = parent.id;
+  return inode;
+}
+
+Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, Prototype prototype,
+                              Caller caller) {
+  SPILLFS_TRY(check_name(name));
+  VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
+  ExclusiveLock lock(directory->mutex);
+  if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
+  if (auto found = index_->find(parent, name)) return fail(EEXIST, "the name exists");
+  index::Inode inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
+  if (S_ISDIR(inode.mode)) inode.text = name;
+  index::Inode parent_after = directory->inode;
+  if (S_ISDIR(inode.mode) && parent_after.links >= kLinksMax) return fail(EMLINK, "too many links");
+  count_entry(parent_after, inode, +1);
+  touch(parent_after, inode.born);
+  index::Batch batch{.put_inodes = {inode, parent_after},
+                     .dentries = {put_name(parent_after, name, inode)},
+                     .totals = {.inodes = 1}};
+  if (prototype.unsealed) {
+    batch.put_queue.push_back({.kind = index::QueueKind::kUnsealed,
+                               .id = number(inode.id),
+                               .note = unsealed_note(parent, name)});
+  }
+  SPILLFS_TRY(index_->commit(batch));
+  directory->inode = std::move(parent_after);
+  VnodeRef made = adopt(std::move(inode));
+  ++inodes_;
+  if (prototype.unsealed) {
+    made->unsealed = true;
+    made->parent = parent;
+    made->name = name;
+  }
+  return made;
+}
+
+VnodeRef Volume::adopt(index::Inode inode) {
+  VnodeRef vnode = vnodes_->get(inode.id);
+  ExclusiveLock lock(vnode->mutex);
+  fill(*vnode, std::move(inode));
+  return vnode;
+}
+
+Result<struct stat> Volume::mknod(InodeId parent, std::string_view name, std::uint32_t mode,
+                                  std::uint64_t device, Caller caller) {
+  if ((mode & S_IFMT) == 0) mode |= S_IFREG;
+  if (S_ISDIR(mode) || S_ISLNK(mode)) return fail(EINVAL, "not a type mknod makes");
+  return stat_of(*SPILLFS_TRY(make(parent, name, {.mode = mode, .device = device}, caller)));
+}
+
+Result<struct stat> Volume::mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
+                                  Caller caller) {
+  const std::uint32_t permissions = mode & 07777;
+  return stat_of(*SPILLFS_TRY(make(parent, name, {.mode = S_IFDIR | permissions}, caller)));
+}
+
+Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::string_view target,
+                                    Caller caller) {
+  if (target.empty()) return fail(ENOENT, "empty symlink target");
+  if (target.size() > kTargetMax) return fail(ENAMETOOLONG, "symlink target over 4095 bytes");
+  Prototype prototype{.mode = S_IFLNK | 0777, .text = std::string(target)};
+  return stat_of(*SPILLFS_TRY(make(parent, name, std::move(prototype), caller)));
+}
+
+Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view name) {
+  SPILLFS_TRY(check_name(name));
+  VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
+  VnodeRef file = SPILLFS_TRY(acquire(id));
+  LockSet locks({directory, file});
+  if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
+  if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
+  if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
+  if (auto found = index_->find(parent, name)) return fail(EEXIST, "the name exists");
+  // A name is only ever given to sealed bytes, so that a restart keeps the file under all of them.
+  SPILLFS_TRY(seal_named(*file));
+  index::Inode after = file->inode;
+  index::Inode parent_after = directory->inode;
+  const bool orphan = after.links == 0;
+  ++after.links;
+  after.changed = current_time();
+  count_entry(parent_after, after, +1);
+  touch(parent_after, after.changed);
+  index::Batch batch{.put_inodes = {after, parent_after},
+                     .dentries = {put_name(parent_after, name, after)}};
+  if (orphan) {
+    batch.erase_queue.push_back({.kind = index::QueueKind::kOrphan, .id = number(id), .note = {}});
+  }
+  SPILLFS_TRY(index_->commit(batch));
+  directory->inode = std::move(parent_after);
+  refresh(*file, std::move(after));
+  return stat_of(*file);
+}
+
+void Volume::drop_link(index::Inode& inode, index::Batch& batch, index::Time now) {
+  inode.links = S_ISDIR(inode.mode) ? 0 : inode.links - 1;
+  inode.changed = now;
+  if (inode.links == 0) {
+    batch.put_queue.push_back(
+        {.kind = index::QueueKind::kOrphan, .id = number(inode.id), .note = {}});
+    batch.erase_queue.push_back(
+        {.kind = index::QueueKind::kUnsealed, .id = number(inode.id), .note = {}});
+  }
+}
+
+Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) {
+  for (;;) {
+    VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
+    const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
+    VnodeRef node = SPILLFS_TRY(acquire(found.inode));
+    LockSet locks({directory, node});
+    const auto again = index_->find(parent, name);
+    if (!again) return tl::unexpected(again.error());
+    if (*again != found) continue;
+
+    const bool is_directory = S_ISDIR(node->inode.mode);
+    if (removal == Removal::kFile && is_directory) return fail(EISDIR, "it is a directory");
+    if (removal == Removal::kDirectory && !is_directory) return fail(ENOTDIR, "not a directory");
+    if (is_directory && node->inode.entries != 0) return fail(ENOTEMPTY, "directory not empty");
+    index::Inode after = node->inode;
+    index::Inode parent_after = directory->inode;
+    index::Batch batch;
+    count_entry(parent_after, after, -1);
+    drop_link(after, batch, current_time());
+    touch(parent_after, after.changed);
+    batch.put_inodes = {after, parent_after};
+    batch.dentries = {drop_name(parent_after, name)};
+    SPILLFS_TRY(index_->commit(batch));
+    directory->inode = std::move(parent_after);
+    refresh(*node, std::move(after));
+    if (node->inode.links == 0) orphaned(node);
+    return {};
+  }
+}
+
+Result<> Volume::unlink(InodeId parent, std::string_view name) {
+  return remove(parent, name, Removal::kFile);
+}
+
+Result<> Volume::rmdir(InodeId parent, std::string_view name) {
+  if (name == ".") return fail(EINVAL, "'.' can't be removed");
+  if (name == "..") return fail(ENOTEMPTY, "'..' can't be removed");
+  return remove(parent, name, Removal::kDirectory);
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reclaim: gives back the bytes nobody needs. Orphans become dead segments and dead records; dead
+// segments are recycled or removed; fused segments below half live are compacted.
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kPage = 256;
+constexpr std::chrono::milliseconds kPause{1000};
+
+void warn(const char* doing, const Result<>& result) {
+  if (!result) spdlog::error("reclaim: {}: {}", doing, describe(result.error()));
+}
+
+}  // namespace
+
+// The inode has no names left; its bytes are dead once nobody has it open.
+void Volume::orphaned(const VnodeRef& vnode) {
+  MutexLock lock(reclaim_mutex_);
+  orphans_[number(vnode->id)] = vnode;
+  if (vnode->opens > 0 || vnode->dead != 0) return;
+  vnode->dead = vnode->charged;
+  space_.die(vnode->dead);
+  reclaim_kicked_ = true;
+  reclaim_wanted_.notify_all();
+}
+
+void Volume::forget(InodeId id) {
+  MutexLock lock(reclaim_mutex_);
+  if (!orphans_.contains(number(id))) return;
+  reclaim_kicked_ = true;
+  reclaim_wanted_.notify_all();
+}
+
+void Volume::kick_reclaim() {
+  MutexLock lock(reclaim_mutex_);
+  reclaim_kicked_ = true;
+  reclaim_wanted_.notify_all();
+}
+
+void Volume::reclaim_loop(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock<Mutex> lock(reclaim_mutex_);
+      reclaim_wanted_.wait_for(lock, kPause, [this] { return reclaim_kicked_; });
+      reclaim_kicked_ = false;
+    }
+    if (stop.stop_requested()) return;
+    warn("run", reclaim_now());
+  }
+}
+
+Result<> Volume::reclaim_now() {
+  MutexLock run(reclaim_run_);
+  warn("orphans", reclaim_orphans());
+  warn("dead segments", reclaim_dead());
+  warn("compaction", compact_all());
+  warn("compacted segments", reclaim_dead());
+  std::unordered_set<std::uint64_t> unsummed;
+  std::function<void()> freed;
+  {
+    MutexLock lock(reclaim_mutex_);
+    unsummed.swap(unsummed_);
+    freed = freed_;
+  }
+  for (std::uint64_t id : unsummed) warn("checksums", sum_again(InodeId{id}));
+  if (freed) freed();
+  return {};
+}
+
+Result<> Volume::reclaim_orphans() {
+  std::vector<std::uint64_t> ids;
+  std::function<bool(InodeId)> held;
+  {
+    MutexLock lock(reclaim_mutex_);
+    for (const auto& [id, vnode] : orphans_) ids.push_back(id);
+    held = held_;
+  }
+  for (std::uint64_t id : ids) {
+    if (held && held(InodeId{id})) continue;
+    SPILLFS_TRY(reclaim_orphan(InodeId{id}));
+  }
+  return {};
+}
+
+Result<> Volume::reclaim_orphan(InodeId id) {
+  VnodeRef vnode;
+  {
+    MutexLock lock(reclaim_mutex_);
+    const auto found = orphans_.find(number(id));
+    if (found == orphans_.end()) return {};
+    vnode = found->second;
+  }
+  ExclusiveLock lock(vnode->mutex);
+  if (vnode->opens > 0) return {};
+  if (vnode->inode.links == 0) {
+    const index::Inode& inode = vnode->inode;
+    index::Batch batch{
+        .erase_inodes = {id},
+        .erase_queue = {{index::QueueKind::kOrphan, number(id), {}}},
+        .totals = {.charged = -static_cast<std::int64_t>(inode.charged), .inodes = -1}};
+    release_location(inode, batch);
+    std::uint64_t segment =
+        inode.location.placement == Placement::kPrivate ? number(inode.location.segment) : 0;
+    if (vnode->segment != nullptr && vnode->segment->id() != inode.location.segment) {
+      segment = number(vnode->segment->id());
+      batch.put_queue.push_back({index::QueueKind::kDead, segment, {}});
+      batch.erase_queue.push_back({index::QueueKind::kOpening, segment, {}});
+    }
+    SPILLFS_TRY(index_->commit(batch));
+    --inodes_;
+    if (inode.location.placement == Placement::kFused) account_record(inode.location, -1);
+    // The bytes of a private segment stay dead until it is freed, those of a record count among its
+    // segment's.
+    if (segment != 0) {
+      MutexLock reclaim(reclaim_mutex_);
+      dead_private_[segment] = vnode->dead;
+    } else {
+      space_.reclaimed(vnode->dead);
+    }
+    vnode->staged.reset();
+    vnode->segment.reset();
+    vnode->fused.reset();
+  }
+  MutexLock reclaim(reclaim_mutex_);
+  orphans_.erase(number(id));
+  return {};
+}
+
+Result<> Volume::reclaim_dead() {
+  auto entries = SPILLFS_TRY(index_->queue(index::QueueKind::kDead, 0, kPage));
+  std::unique_lock<Mutex> fused(fused_mutex_);
+  for (const auto& [id, state] : fused_states_) {
+    const bool current = fused_ != nullptr && number(fused_->id()) == id;
+    if (state.live == 0 && !current) entries.push_back({index::QueueKind::kDead, id, {}});
+  }
+  fused.unlock();
+  if (entries.empty()) return {};
+  // A delete lost to a power cut must not come back with another file's bytes.
+  SPILLFS_TRY(index_->sync());
+  for (const index::QueueEntry& entry : entries) SPILLFS_TRY(free_segment(SegmentId{entry.id}));
+  return {};
+}
+
+Result<> Volume::free_segment(SegmentId id) {
+  index::Batch batch{.erase_segments = {id},
+                     .erase_queue = {{index::QueueKind::kDead, number(id), {}}}};
+  const auto segment = index_->segment(id);
+  if (!segment && segment.error().code != ENOENT) return tl::unexpected(segment.error());
+  std::uint64_t freed = 0;
+  if (segment && segment->kind == SegmentKind::kPrivate) {
+    MutexLock lock(reclaim_mutex_);
+    freed = dead_private_[number(id)];
+    dead_private_.erase(number(id));
+  }
+  if (segment && segment->kind == SegmentKind::kPrivate) {
+    SPILLFS_TRY(segments_->recycle(id, segment->directory));
+  } else if (segment) {
+    freed = segment->bytes;
+    SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
+  }
+  SPILLFS_TRY(index_->commit(batch));
+  space_.reclaimed(freed);
+  MutexLock lock(fused_mutex_);
+  fused_states_.erase(number(id));
+  return {};
+}
+
+Result<> Volume::compact_all() {
+  std::vector<SegmentId> sparse;
+  {
+    MutexLock lock(fused_mutex_);
+    for (const auto& [id, state] : fused_states_) {
+      const bool current = fused_ != nullptr && number(fused_->id()) == id;
+      if (!current && state.live != 0 && state.live * 2 < state.bytes) {
+        sparse.push_back(SegmentId{id});
+      }
+    }
+  }
+  for (SegmentId id : sparse) SPILLFS_TRY(compact(id));
+  return {};
+}
+
+// Moves what is live; the dead segment goes with the next reclaim_dead().
+Result<> Volume::compact(SegmentId segment) {
+  std::uint64_t from = 0;
+  for (;;) {
+    const auto records = SPILLFS_TRY(index_->records(segment, from, kPage));
+    if (records.empty()) return {};
+    for (const index::Record& record : records) SPILLFS_TRY(compact_record(record));
+    from = records.back().offset + 1;
+  }
+}
+
+Result<> Volume::compact_record(const index::Record& record) {
+  auto found = acquire(record.inode);
+  if (!found && found.error().code == ENOENT) return {};
+  const VnodeRef vnode = SPILLFS_TRY(std::move(found));
+  ExclusiveLock lock(vnode->mutex);
+  const Location from = vnode->inode.location;
+  if (from.segment != record.segment || from.record_offset != record.offset) return {};
+  if (vnode->inode.links == 0 || vnode->dirty) return {};  // it dies or moves by itself
+  const auto file = SPILLFS_TRY(segments_->open_fused(from.segment, from.directory));
+  storage::RecordInfo info = SPILLFS_TRY(read_record(from)).info;
+  std::vector<std::byte> data(from.length);
+  const std::size_t got = SPILLFS_TRY(file->read(data, from.data_offset));
+  if (got != data.size() || chunk_sums(data) != info.sums) {
+    spdlog::error("segment {} is damaged at {}: left as it is", number(from.segment),
+                  from.record_offset);
+    return {};
+  }
+  const std::array payload{Bytes(data)};
+  const Location to = SPILLFS_TRY(append_fused(info, payload));
+  const auto copy = SPILLFS_TRY(segments_->open_fused(to.segment, to.directory));
+  SPILLFS_TRY(copy->sync());
+  index::Inode moved = vnode->inode;
+  moved.location = to;
+  index::Batch batch{.put_inodes = {moved},
+                     .put_records = {{to.segment, to.record_offset, vnode->id}}};
+  const auto length = static_cast<std::int64_t>(to.record_length);
+  batch.segments.push_back({.segment = to.segment, .bytes = length, .live = length});
+  release_location(vnode->inode, batch);
+  SPILLFS_TRY(index_->commit(batch));
+  account_record(to, +1);
+  account_record(from, -1);
+  vnode->inode = std::move(moved);
+  if (vnode->fused != nullptr) vnode->fused = copy;
+  return {};
+}
+
+// Makes the sums of a private file that was changed in place, unless it changes meanwhile.
+Result<> Volume::sum_again(InodeId id) {
+  auto found = acquire(id);
+  if (!found) return {};
+  const VnodeRef vnode = *found;
+  ExclusiveLock lock(vnode->mutex);
+  const Location& location = vnode->inode.location;
+  if (location.placement != Placement::kPrivate || vnode->inode.sums_valid || vnode->dirty ||
+      vnode->writers > 0 || vnode->inode.links == 0) {
+    return {};
+  }
+  SPILLFS_TRY(open_content(*vnode));
+  index::Batch::SumsChange sums{.segment = location.segment, .first = 0, .sums = {}};
+  std::vector<std::byte> chunk;
+  for (std::uint64_t at = 0; at < location.length; at += kChunk) {
+    chunk.resize(std::min(kChunk, location.length - at));
+    SPILLFS_TRY(read_sealed(*vnode, chunk, at));
+    sums.sums.push_back(xxh3(chunk));
+  }
+  index::Inode summed = vnode->inode;
+  summed.sums_valid = true;
+  SPILLFS_TRY(index_->commit({.put_inodes = {summed}, .put_sums = {std::move(sums)}}));
+  vnode->inode = std::move(summed);
+  forget_sums(*vnode);
+  if (vnode->opens == 0) vnode->segment.reset();
+  return {};
+}
+
+}  // namespace spillfs::fs

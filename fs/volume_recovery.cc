@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an earlier process left behind. Walks the queue only, never the objects.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <limits>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kPage = 1000;
+
+// Calls `each` for all entries of a kind as they were when the walk came by.
+template <class Each>
+Result<> for_each_entry(index::Index& index, index::QueueKind kind, Each each) {
+  std::uint64_t after = 0;
+  for (;;) {
+    const auto entries = SPILLFS_TRY(index.queue(kind, after, kPage));
+    if (entries.empty()) return {};
+    for (const index::QueueEntry& entry : entries) {
+      if (Result<> done = each(entry); !done) return done;
+    }
+    after = entries.back().id;
+  }
+}
+
+}  // namespace
+
+Result<> Volume::recover() {
+  SPILLFS_TRY(make_root());
+  const index::Totals totals = SPILLFS_TRY(index_->totals());
+  space_.settle(0, static_cast<std::uint64_t>(totals.charged));
+  inodes_ = totals.inodes;
+  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kUnsealed,
+                             [&](const auto& entry) { return recover_unsealed(entry); }));
+  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kOpening,
+                             [&](const auto& entry) { return recover_opening(entry); }));
+  SPILLFS_TRY(recover_fused());
+  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kOrphan,
+                             [&](const auto& entry) { return recover_orphan(entry); }));
+  kick_reclaim();
+  return {};
+}
+
+Result<> Volume::make_root() {
+  const auto root = index_->inode(kRootInode);
+  if (root) return {};
+  if (root.error().code != ENOENT) return tl::unexpected(root.error());
+  const index::Time now = current_time();
+  // Ray runs as an ordinary user, so the root is open to all, like /tmp.
+  return index_->commit({.put_inodes = {{.id = kRootInode,
+                                         .mode = S_IFDIR | S_ISVTX | 0777,
+                                         .links = 2,
+                                         .accessed = now,
+                                         .modified = now,
+                                         .changed = now,
+                                         .born = now,
+                                         .parent = kRootInode}},
+                         .totals = {.inodes = 1}});
+}
+
+// A file that was created and never sealed is gone.
+Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
+  index::Batch batch{.erase_queue = {entry}};
+  const UnsealedName place = SPILLFS_TRY(parse_unsealed_note(entry.note));
+  const auto dentry = index_->find(place.parent, place.name);
+  if (dentry && number(dentry->inode) == entry.id) {
+    index::Inode parent = SPILLFS_TRY(index_->inode(place.parent));
+    --parent.entries;
+    batch.put_inodes = {parent};
+    batch.erase_inodes = {InodeId{entry.id}};
+    batch.dentries = {{.parent = place.parent, .name = place.name, .target = std::nullopt}};
+    batch.totals.inodes = -1;
+    --inodes_;
+  }
+  return index_->commit(batch);
+}
+
+Result<> Volume::recover_orphan(const index::QueueEntry& entry) {
+  const VnodeRef vnode = SPILLFS_TRY(acquire(InodeId{entry.id}));
+  orphaned(vnode);
+  return {};
+}
+
+Result<> Volume::recover_opening(const index::QueueEntry& entry) {
+  index::Batch batch{.erase_queue = {entry}};
+  const auto segment = index_->segment(SegmentId{entry.id});
+  if (!segment && segment.error().code != ENOENT) return tl::unexpected(segment.error());
+  if (segment && segment->kind == SegmentKind::kFused) {
+    const auto trimmed = segments_->trim_fused(segment->id, segment->directory);
+    if (!trimmed && trimmed.error().code != ENOENT) {
+      spdlog::warn("fused segment {}: {}", entry.id, describe(trimmed.error()));
+    }
+  } else if (segment) {
+    const auto owner = index_->inode(segment->inode);
+    if (!owner || owner->location.segment != segment->id) {
+      batch.put_queue = {{index::QueueKind::kDead, entry.id, {}}};
+    }
+  }
+  return index_->commit(batch);
+}
+
+Result<> Volume::recover_fused() {
+  SegmentId after = kNoSegment;
+  for (;;) {
+    const auto page = SPILLFS_TRY(index_->segments(SegmentKind::kFused, after, kPage));
+    if (page.empty()) return {};
+    for (const index::Segment& segment : page) {
+      MutexLock lock(fused_mutex_);
+      fused_states_[number(segment.id)] = {
+          .directory = segment.directory, .bytes = segment.bytes, .live = segment.live};
+      space_.add_dead(segment.bytes - segment.live);
+    }
+    after = page.back().id;
+  }
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealing: a writer's bytes so far go into their segment, then one batch makes the index name them.
+#include <spdlog/spdlog.h>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+
+Result<> Volume::seal(Vnode& vnode) {
+  return vnode.inode.links == 0 ? Result<>{} : seal_named(vnode);
+}
+
+Result<> Volume::seal_named(Vnode& vnode) {
+  if (!vnode.dirty && !vnode.unsealed) return {};
+  if (vnode.staged != nullptr && vnode.size != 0) return seal_staged(vnode);
+  if (vnode.segment != nullptr) return seal_private(vnode);
+  index::Inode sealed = live_inode(vnode);
+  if (vnode.size == 0) {
+    sealed.location = {};
+    vnode.staged.reset();
+  }
+  return commit_seal(vnode, std::move(sealed), {});
+}
+
+Result<> Volume::seal_staged(Vnode& vnode) {
+  const std::vector<Bytes> payload = vnode.staged->spans();
+  storage::RecordInfo info = SPILLFS_TRY(record_info(vnode));
+  storage::measure(info, payload);
+  const Location location = SPILLFS_TRY(append_fused(info, payload));
+  index::Inode sealed = live_inode(vnode);
+  sealed.location = location;
+  sealed.charged = location.record_length;
+  index::Batch batch{.put_records = {{location.segment, location.record_offset, vnode.id}}};
+  batch.segments.push_back({.segment = location.segment,
+                            .bytes = static_cast<std::int64_t>(location.record_length),
+                            .live = static_cast<std::int64_t>(location.record_length)});
+  SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
+  account_record(location, +1);
+  vnode.staged.reset();
+  return open_content(vnode);
+}
+
+Result<> Volume::seal_private(Vnode& vnode) {
+  SPILLFS_TRY(vnode.segment->trim());
+  index::Inode sealed = live_inode(vnode);
+  sealed.location = vnode.segment->location();
+  index::Batch batch;
+  const auto sums = vnode.segment->sums();
+  sealed.sums_valid = sums.has_value();
+  if (sums) {
+    batch.put_sums.push_back({.segment = vnode.segment->id(), .first = 0, .sums = *sums});
+  }
+  const bool named = vnode.inode.location.segment == sealed.location.segment;
+  if (!named || vnode.opening) {
+    batch.erase_queue.push_back({index::QueueKind::kOpening, number(vnode.segment->id()), {}});
+    SPILLFS_TRY(vnode.segment->identify(segments_->store_id(), vnode.id, {}));
+  }
+  SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
+  vnode.opening = false;
+  return {};
+}
+
+Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) {
+  const index::Inode before = vnode.inode;
+  const bool moved = before.location.segment != sealed.location.segment ||
+                     before.location.record_offset != sealed.location.record_offset;
+  if (moved) release_location(before, batch);
+  batch.put_inodes.push_back(sealed);
+  batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
+  if (vnode.unsealed) {
+    batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id), {}});
+  }
+  SPILLFS_TRY(index_->commit(batch));
+  if (moved && before.location.placement == Placement::kFused) account_record(before.location, -1);
+  space_.settle(vnode.charged, sealed.charged);
+  vnode.charged = sealed.charged;
+  vnode.inode = std::move(sealed);
+  vnode.dirty = false;
+  vnode.unsealed = false;
+  forget_sums(vnode);
+  return {};
+}
+
+// The changes that make an inode's bytes dead.
+void Volume::release_location(const index::Inode& inode, index::Batch& batch) {
+  const Location& location = inode.location;
+  if (location.placement == Placement::kFused) {
+    batch.segments.push_back({.segment = location.segment,
+                              .bytes = 0,
+                              .live = -static_cast<std::int64_t>(location.record_length)});
+    batch.erase_records.push_back({location.segment, location.record_offset, inode.id});
+  } else if (location.placement == Placement::kPrivate) {
+    batch.put_queue.push_back({index::QueueKind::kDead, number(location.segment), {}});
+  }
+}
+
+Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
+  storage::RecordInfo info{.sequence = SPILLFS_TRY(next(index::Counter::kSequence)),
+                           .inode = vnode.id,
+                           .mode = vnode.inode.mode,
+                           .uid = vnode.inode.uid,
+                           .gid = vnode.inode.gid,
+                           .path = {},
+                           .owner_address = {},
+                           .metadata = {},
+                           .sums = {}};
+  if (vnode.inode.has_xattrs) {
+    if (auto owner = index_->xattr(vnode.id, "user.spill.owner_address"))
+      info.owner_address = *owner;
+    if (auto metadata = index_->xattr(vnode.id, "user.spill.metadata")) info.metadata = *metadata;
+  }
+  info.path = SPILLFS_TRY(path_of(vnode));
+  return info;
+}
+
+// Where the name of a new file is; a file sealed before has no one path (it may be linked), and the
+// record of its first seal holds the one it was made under.
+Result<std::string> Volume::path_of(const Vnode& vnode) {
+  if (!vnode.unsealed) return std::string();
+  std::string path = "/" + vnode.name;
+  for (InodeId id = vnode.parent; id != kRootInode;) {
+    const auto directory = index_->inode(id);
+    if (!directory) return std::string();
+    path.insert(0, "/" + directory->text);
+    id = directory->parent;
+  }
+  return path;
+}
+
+Result<Location> Volume::append_fused(const storage::RecordInfo& info,
+                                      std::span<const Bytes> payload) {
+  for (;;) {
+    auto fused = current_fused();
+    if (!fused) return tl::unexpected(no_space(fused.error()));
+    auto location = (*fused)->append(info, payload);
+    if (!location) return tl::unexpected(no_space(location.error()));
+    if (location->has_value()) return **location;
+    SPILLFS_TRY(retire_fused(*fused));
+  }
+}
+
+Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused() {
+  MutexLock lock(fused_mutex_);
+  if (fused_ != nullptr) return fused_;
+  const DirectoryId directory = SPILLFS_TRY(segments_->choose_directory());
+  const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
+  SPILLFS_TRY(index_->commit(
+      {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},
+       .put_queue = {{index::QueueKind::kOpening, number(id), {}}}}));
+  fused_ = SPILLFS_TRY(segments_->create_fused(id, directory));
+  fused_states_[number(id)] = {.directory = directory};
+  return fused_;
+}
+
+Result<> Volume::retire_fused(const std::shared_ptr<storage::FusedSegment>& full) {
+  MutexLock lock(fused_mutex_);
+  if (fused_ != full) return {};
+  SPILLFS_TRY(full->seal());
+  SPILLFS_TRY(
+      index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(full->id()), {}}}}));
+  fused_.reset();
+  return {};
+}
+
+// sign +1: the record is new and live; -1: it is dead now.
+void Volume::account_record(const Location& location, int sign) {
+  MutexLock lock(fused_mutex_);
+  FusedState& state = fused_states_[number(location.segment)];
+  if (sign > 0) {
+    state.bytes += location.record_length;
+    state.live += location.record_length;
+  } else {
+    state.live -= location.record_length;
+    space_.add_dead(location.record_length);
+  }
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The index: names, inodes, locations, segment accounting. RocksdbIndex is the real one,
+// MemoryIndex the double; one conformance suite runs on both. Keys and values: docs/FORMAT.md.
+//
+// Threads: every method may be called from any thread. Changes to one directory's entries must be
+// ordered by the caller (Volume holds the directory's lock across find and commit).
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "storage/base/ids.h"
+#include "storage/base/result.h"
+
+namespace spillfs::index {
+
+struct Time {
+  std::int64_t seconds = 0;  // since 1970, may be negative
+  std::uint32_t nanoseconds = 0;
+  friend auto operator<=>(const Time&, const Time&) = default;
+};
+
+struct Inode {
+  InodeId id{};
+  std::uint32_t mode = 0;   // type and permission bits, as st_mode
+  std::uint32_t links = 0;  // names of a file; directories: 2 + subdirectories
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint64_t device = 0;   // st_rdev of a device node
+  std::uint64_t size = 0;     // st_size: bytes of a file or a symlink's target
+  std::uint64_t charged = 0;  // bytes of data directories this file counts for
+  Time accessed, modified, changed, born;
+  Location location;
+  bool sums_valid = false;  // the sums of its private segment are those of its bytes
+  bool has_xattrs = false;
+  InodeId parent{};           // directories only
+  std::uint64_t entries = 0;  // directories only: names in it, so that emptiness is no scan
+  std::string text;           // directories: its name; symlinks: the target
+
+  friend bool operator==(const Inode&, const Inode&) = default;
+};
+
+// `cookie` is the readdir offset: name hash (55 bits, seeded, never 0) << 8 | collision number. It
+// is below 2^63, at least 256, and stays while the name exists.
+struct Dentry {
+  std::uint64_t cookie = 0;
+  InodeId inode{};
+  std::uint32_t type = 0;  // mode & S_IFMT
+  std::string name;
+  friend bool operator==(const Dentry&, const Dentry&) = default;
+};
+
+struct Segment {
+  SegmentId id{};
+  SegmentKind kind = SegmentKind::kFused;
+  DirectoryId directory{};
+  InodeId inode{};          // owner of a private segment
+  std::uint64_t bytes = 0;  // fused: record bytes appended so far
+  std::uint64_t live = 0;   // fused: record bytes an inode still names
+  friend bool operator==(const Segment&, const Segment&) = default;
+};
+
+// A record in a fused segment and whose it was when it was written.
+struct Record {
+  SegmentId segment{};
+  std::uint64_t offset = 0;
+  InodeId inode{};
+  friend bool operator==(const Record&, const Record&) = default;
+};
+
+// Work that outlives the process, in the `reclaim` column family.
+enum class QueueKind : std::uint8_t {
+  kUnsealed = 1,  // id = inode: created and never sealed; a restart removes it
+  kOrphan = 2,    // id = inode: no names left, perhaps still open
+  kOpening = 3,   // id = segment: private, registered and not yet named by an inode
+  kDead = 4,      // id = segment: nothing names it; its file can go
+};
+struct QueueEntry {
+  QueueKind kind{};
+  std::uint64_t id = 0;
+  std::string note;  // free for the kind's owner: kUnsealed holds the directory and name
+  friend bool operator==(const QueueEntry&, const QueueEntry&) = default;
+};
+
+struct Totals {
+  std::int64_t charged = 0;  // bytes, over all inodes
+  std::int64_t inodes = 0;
+};
+
+enum class Counter : std::uint8_t { kInode, kSegment, kSequence };
+
+// The changes of one filesystem operation; commit() makes all of them or none. Within a batch the
+// dentry changes apply in order.
+struct Batch {
+  struct DentryChange {
+    InodeId parent{};
+    std::string name;
+    std::optional<std::pair<InodeId, std::uint32_t>> target;  // inode and type; none = remove
+  };
+  struct XattrChange {
+    InodeId inode{};
+    std::string name;
+    std::optional<std::string> value;  // none = remove
+  };
+  struct SegmentChange {  // added to what the segment's row holds
+    SegmentId segment{};
+    std::int64_t bytes = 0;
+    std::int64_t live = 0;
+  };
+  struct SumsChange {  // XXH3 of chunks first, first + 1, … of a private segment
+    SegmentId segment{};
+    std::uint64_t first = 0;
+    std::vector<std::uint64_t> sums;
+  };
+
+  std::vector<Inode> put_inodes;
+  std::vector<InodeId> erase_inodes;  // with all their xattrs
+  std::vector<DentryChange> dentries;
+  std::vector<XattrChange> xattrs;
+  std::vector<Segment> put_segments;
+  std::vector<SegmentId> erase_segments;  // with their sums and records
+  std::vector<SegmentChange> segments;
+  std::vector<SumsChange> put_sums;
+  std::vector<Record> put_records;
+  std::vector<Record> erase_records;
+  std::vector<QueueEntry> put_queue;
+  std::vector<QueueEntry> erase_queue;  // note is ignored
+  Totals totals;                        // added to what the index holds
+};
+
+class Index {
+ public:
+  virtual ~Index() = default;
+
+  virtual Result<> commit(const Batch& batch) = 0;
+  // Everything committed so far survives power loss.
+  virtual Result<> sync() = 0;
+
+  virtual Result<Inode> inode(InodeId id) = 0;                             // ENOENT
+  virtual Result<Dentry> find(InodeId parent, std::string_view name) = 0;  // ENOENT
+  // Up to `limit` names with cookies above `after`, in cookie order; empty at the end.
+  virtual Result<std::vector<Dentry>> list(InodeId parent, std::uint64_t after,
+                                           std::size_t limit) = 0;
+  virtual Result<std::string> xattr(InodeId id, std::string_view name) = 0;  // ENODATA
+  virtual Result<std::vector<std::string>> xattr_names(InodeId id) = 0;      // sorted
+  virtual Result<Segment> segment(SegmentId id) = 0;                         // ENOENT
+  virtual Result<std::vector<Segment>> segments(SegmentKind kind, SegmentId after,
+                                                std::size_t limit) = 0;
+  // The sums of chunks [first, first + count); shorter where chunks have none.
+  virtual Result<std::vector<std::uint64_t>> sums(SegmentId id, std::uint64_t first,
+                                                  std::size_t count) = 0;
+  // Records of `segment` at `from` or above, in offset order.
+  virtual Result<std::vector<Record>> records(SegmentId segment, std::uint64_t from,
+                                              std::size_t limit) = 0;
+  virtual Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
+                                                std::size_t limit) = 0;
+  virtual Result<Totals> totals() = 0;
+  // Inodes with ids above `after`, in order: for check.
+  virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
+  // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes
+  // (1 is the root), at 1 otherwise.
+  virtual Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) = 0;
+};
+
+}  // namespace spillfs::index

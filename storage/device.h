@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam all segment I/O goes through. A Device is one data directory; a File is one backing file
+// in it. FileDevice is a real directory, MemoryDevice lives in memory, FaultyDevice wraps another
+// and fails on demand. One conformance suite runs on all of them.
+//
+// Threads: every method may be called from any thread at any time; writes of overlapping ranges are
+// the caller's to order. Errors are errnos; a failed call names the file in its context.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+
+namespace spillfs::storage {
+
+enum class AllocateMode : std::uint8_t {
+  kExtend,     // fallocate(0): blocks for the range, the size grows to cover it
+  kKeepSize,   // blocks for the range, the size stays
+  kPunchHole,  // gives the range's blocks back; it reads as zeros, the size stays
+  kZero,       // the range reads as zeros, the size grows to cover it
+  kZeroKeepSize,
+};
+
+enum class SeekKind : std::uint8_t { kData, kHole };
+
+struct FileStatus {
+  std::uint64_t size = 0;       // bytes
+  std::uint64_t allocated = 0;  // bytes of blocks it occupies
+};
+
+// Bytes of the file system a device lies on.
+struct DeviceSpace {
+  std::uint64_t total = 0;
+  std::uint64_t free = 0;  // what an ordinary user may still take
+};
+
+// One backing file, open for reading and writing until the last reference goes; it stays readable
+// after remove().
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Fills `into` from `offset`; fewer bytes only at the end of the file.
+  virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
+  // Writes all of `from`, or fails; after a failure any part of the range may have changed.
+  virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
+  virtual Result<> resize(std::uint64_t size) = 0;
+  virtual Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) = 0;
+  // As lseek(2) SEEK_DATA and SEEK_HOLE; ENXIO past the end or when there is no more data.
+  virtual Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset) = 0;
+  virtual Result<FileStatus> status() = 0;
+  // Data, and the metadata needed to read it back, survive power loss.
+  virtual Result<> sync() = 0;
+  virtual Result<> set_attribute(const std::string& name, std::string_view value) = 0;
+  virtual Result<std::string> attribute(const std::string& name) = 0;  // ENODATA when not set
+  // The descriptor, or -1 where there is none (memory). Stays the File's.
+  [[nodiscard]] virtual int descriptor() const { return -1; }
+};
+
+// Paths are relative to the device: "segments/7.fused". A device has the folders "segments" and
+// "recycle" from the start.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual Result<std::shared_ptr<File>> create(const std::string& path) = 0;  // EEXIST
+  virtual Result<std::shared_ptr<File>> open(const std::string& path) = 0;    // ENOENT
+  virtual Result<> remove(const std::string& path) = 0;                       // ENOENT
+  virtual Result<> rename(const std::string& from, const std::string& to) = 0;
+  virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, any order
+  // Names created, removed and renamed in `folder` so far survive power loss.
+  virtual Result<> sync_folder(const std::string& folder) = 0;
+  virtual Result<DeviceSpace> space() = 0;
+  [[nodiscard]] virtual std::string name() const = 0;  // for messages
+};
+
+}  // namespace spillfs::storage

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// FaultyDevice: another device whose N-th operation fails, for tests that fail every N in turn.
+// Operations on the device and on its files count alike. Threads: as the wrapped device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "storage/base/mutex.h"
+#include "storage/device.h"
+
+namespace spillfs::storage {
+
+enum class FaultKind : std::uint8_t {
+  kOnce,       // only the N-th operation fails, without effect
+  kHalfWrite,  // as kOnce; if it is a write, its first half is written before it fails
+  kForGood,    // the N-th and every later one: the disk is gone
+};
+
+// Shared by any number of devices. Counts always; fails only after fail_at().
+class FaultPlan {
+ public:
+  struct Fault {
+    int code = EIO;
+    FaultKind kind = FaultKind::kOnce;
+  };
+
+  // The n-th operation from now on (1 is the next) fails.
+  void fail_at(std::uint64_t n, Fault fault);
+  // No fault any more, and the count starts again.
+  void clear();
+  [[nodiscard]] std::uint64_t count() const;  // operations since the last fail_at() or clear()
+  [[nodiscard]] bool fired() const;
+
+  // For the devices: counts one operation, says whether it fails.
+  std::optional<Fault> next();
+
+ private:
+  mutable Mutex mutex_;
+  std::uint64_t count_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t at_ GUARDED_BY(mutex_) = 0;  // 0: never
+  bool fired_ GUARDED_BY(mutex_) = false;
+  Fault fault_ GUARDED_BY(mutex_);
+};
+
+class FaultyDevice final : public Device {
+ public:
+  FaultyDevice(std::shared_ptr<Device> inner, std::shared_ptr<FaultPlan> plan);
+
+  Result<std::shared_ptr<File>> create(const std::string& path) override;
+  Result<std::shared_ptr<File>> open(const std::string& path) override;
+  Result<> remove(const std::string& path) override;
+  Result<> rename(const std::string& from, const std::string& to) override;
+  Result<std::vector<std::string>> list(const std::string& folder) override;
+  Result<> sync_folder(const std::string& folder) override;
+  Result<DeviceSpace> space() override;
+  [[nodiscard]] std::string name() const override { return "faulty " + inner_->name(); }
+
+ private:
+  const std::shared_ptr<Device> inner_;
+  const std::shared_ptr<FaultPlan> plan_;
+};
+
+}  // namespace spillfs::storage

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// FileDevice: a data directory on a real file system. Its files belong to the daemon alone (0600,
+// folders 0700) and are reached through a directory descriptor, so a later rename or mount over the
+// directory's path changes nothing. Symbolic links inside are never followed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "storage/base/fd.h"
+#include "storage/device.h"
+
+namespace spillfs::storage {
+
+class FileDevice final : public Device {
+ public:
+  // `path` exists (ENOENT); segments/ and recycle/ are made where missing.
+  static Result<std::unique_ptr<Device>> open(const std::string& path);
+
+  Result<std::shared_ptr<File>> create(const std::string& path) override;
+  Result<std::shared_ptr<File>> open_file(const std::string& path);
+  Result<std::shared_ptr<File>> open(const std::string& path, int flags);
+  Result<> remove(const std::string& path) override;
+  Result<> rename(const std::string& from, const std::string& to) override;
+  Result<std::vector<std::string>> list(const std::string& folder) override;
+  Result<> sync_folder(const std::string& folder) override;
+  Result<DeviceSpace> space() override;
+  [[nodiscard]] std::string name() const override { return path_; }
+};
+
+}  // namespace spillfs::storage

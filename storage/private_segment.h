@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// PrivateSegment: one inode's file. It begins as a stream: bytes that come in order go into
+// preallocated or recycled space behind the written length, which no reader sees. The first change
+// out of that order cuts the backing file to the written length; from then on it is changed in
+// place like any file.
+//
+// Threads: read(), seek(), sums(), length() may run at the same time as each other; everything else
+// needs the caller to be alone (it holds the inode's lock).
+// Errors: as the File's. After an error the bytes of the successful writes are kept.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/base/ids.h"
+#include "storage/base/result.h"
+#include "storage/chunk_summer.h"
+#include "storage/device.h"
+#include "storage/format.h"
+
+namespace spillfs::storage {
+
+class PrivateSegment {
+ public:
+  struct Place {
+    SegmentId id = kNoSegment;
+    DirectoryId directory{};
+  };
+
+  // `file` holds blocks to be written over (its size), none of which are the inode's. `device`
+  // outlives the segment. Use SegmentStore::create_private() and open_private().
+  static Result<std::unique_ptr<PrivateSegment>> start(Device& device, std::shared_ptr<File> file,
+                                                       Place place, std::uint64_t preallocate_step);
+  // The first `length` bytes of `file` are the inode's; EIO when it is shorter. What is behind them
+  // is cut off at the first change.
+  static Result<std::unique_ptr<PrivateSegment>> resume(Device& device, std::shared_ptr<File> file,
+                                                        Place place, std::uint64_t length);
+
+  // Fewer bytes than asked only at length(). EIO, with segment and offset, when the backing file
+  // ends before it.
+  Result<std::size_t> read(MutableBytes into, std::uint64_t offset);
+  // Writes all of `from`. ENOSPC before anything is written where the stream cannot preallocate.
+  Result<> write(Bytes from, std::uint64_t offset);
+  // Sets length(). To 0 starts a new stream; to the same length changes nothing.
+  Result<> truncate(std::uint64_t size);
+  // As fallocate(2): length() grows with kExtend and kZero.
+  Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length);
+  // Within [0, length()): holes and preallocated space are never reported behind it.
+  Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset);
+  // Makes the backing file exactly length() bytes, for a seal. A stream may go on after it.
+  Result<> trim();
+  // Takes length() from the backing file, which a passthrough writer has changed; forgets sums.
+  Result<> refresh();
+  Result<> sync();
+
+  // Writes the identity (format.h) with the current length to the backing file. Not an error where
+  // the file system has no xattrs or no room for them.
+  Result<> identify(const StoreId& store, InodeId inode, const std::string& path);
+
+  [[nodiscard]] SegmentId id() const { return place_.id; }
+  [[nodiscard]] DirectoryId directory() const { return place_.directory; }
+  [[nodiscard]] std::uint64_t length() const { return length_; }
+  // Every byte so far came in order.
+  [[nodiscard]] bool streaming() const { return stream_.has_value(); }
+  [[nodiscard]] Location location() const;
+  // Bytes of blocks the backing file takes, preallocated ones included.
+  Result<std::uint64_t> allocated();
+  // XXH3 of each kChunk of [0, length()), the last may be short; nothing when the bytes were not
+  // all seen in order.
+  [[nodiscard]] std::optional<std::vector<std::uint64_t>> sums() const;
+  [[nodiscard]] const std::shared_ptr<File>& file() const { return file_; }
+
+ private:
+  PrivateSegment(Device& device, std::shared_ptr<File> file, Place place);
+  Result<> append(Bytes from);
+  Result<> preallocate(std::uint64_t end);
+  // Cuts the backing file to the written length; no stream and no sums any more.
+  Result<> leave_stream();
+  // Where backing file size and length are after a change in place.
+  void grew_to(std::uint64_t end);
+
+  Device& device_;
+  const std::shared_ptr<File> file_;
+  const Place place_;
+  std::uint64_t step_ = 0;
+
+  std::uint64_t length_ = 0;           // the inode's bytes
+  std::uint64_t physical_ = 0;         // size of the backing file, >= length_
+  std::optional<ChunkSummer> stream_;  // while all bytes came in order
+  bool name_synced_ = false;
+};
+
+}  // namespace spillfs::storage
