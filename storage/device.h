@@ -49,6 +49,7 @@ class File {
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
   // Writes all of `from`, or fails; after a failure any part of the range may have changed.
   virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
+  // Blocks behind `size` are given back, also where the size stays.
   virtual Result<> resize(std::uint64_t size) = 0;
   virtual Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) = 0;
   // As lseek(2) SEEK_DATA and SEEK_HOLE; ENXIO past the end or when there is no more data.

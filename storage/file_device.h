@@ -15,17 +15,24 @@ namespace spillfs::storage {
 class FileDevice final : public Device {
  public:
   // `path` exists (ENOENT); segments/ and recycle/ are made where missing.
-  static Result<std::unique_ptr<Device>> open(const std::string& path);
+  static Result<std::unique_ptr<Device>> open_directory(const std::string& path);
 
   Result<std::shared_ptr<File>> create(const std::string& path) override;
-  Result<std::shared_ptr<File>> open_file(const std::string& path);
-  Result<std::shared_ptr<File>> open(const std::string& path, int flags);
+  Result<std::shared_ptr<File>> open(const std::string& path) override;
   Result<> remove(const std::string& path) override;
   Result<> rename(const std::string& from, const std::string& to) override;
   Result<std::vector<std::string>> list(const std::string& folder) override;
   Result<> sync_folder(const std::string& folder) override;
   Result<DeviceSpace> space() override;
   [[nodiscard]] std::string name() const override { return path_; }
+
+ private:
+  FileDevice(std::string path, Fd directory)
+      : path_(std::move(path)), directory_(std::move(directory)) {}
+  Result<Fd> open_at(const std::string& path, int flags);
+
+  const std::string path_;
+  const Fd directory_;
 };
 
 }  // namespace spillfs::storage

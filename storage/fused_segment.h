@@ -51,7 +51,7 @@ class FusedSegment {
   FusedSegment(Device& device, std::shared_ptr<File> file, SegmentId id, DirectoryId directory,
                std::uint64_t capacity);
   Result<> start(const StoreId& store);
-  Result<std::optional<std::uint64_t>> reserve(std::uint64_t length) EXCLUDES(mutex_);
+  std::optional<std::uint64_t> reserve(std::uint64_t length) EXCLUDES(mutex_);
   [[nodiscard]] bool has_room(std::uint64_t length) const REQUIRES(mutex_);
   Result<> write_record(std::vector<std::byte> prefix, std::span<const Bytes> payload,
                         std::uint64_t record_length, std::uint64_t offset);

@@ -79,16 +79,15 @@ class PrivateSegment {
   Result<> preallocate(std::uint64_t end);
   // Cuts the backing file to the written length; no stream and no sums any more.
   Result<> leave_stream();
-  // Where backing file size and length are after a change in place.
-  void grew_to(std::uint64_t end);
 
   Device& device_;
   const std::shared_ptr<File> file_;
   const Place place_;
-  std::uint64_t step_ = 0;
+  std::uint64_t step_ = 0;  // 0: no preallocation
 
   std::uint64_t length_ = 0;           // the inode's bytes
-  std::uint64_t physical_ = 0;         // size of the backing file, >= length_
+  std::uint64_t physical_ = 0;         // what the backing file's size is at most, >= length_
+  std::uint64_t preallocated_ = 0;     // of a stream: blocks exist up to here
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
   bool name_synced_ = false;
 };

@@ -4,17 +4,27 @@
 #pragma once
 
 #include <cerrno>
-#include <source_location>
 #include <string>
 #include <tl/expected.hpp>
 #include <utility>
 
 namespace spillfs {
 
+// A line of the source. (std::source_location is unknown to clang 14, which checks this code.)
+struct Where {
+  const char* file = "";
+  unsigned line = 0;
+
+  static constexpr Where here(const char* in_file = __builtin_FILE(),
+                              unsigned at_line = __builtin_LINE()) {
+    return {.file = in_file, .line = at_line};
+  }
+};
+
 struct [[nodiscard]] Error {
   int code = EIO;
   std::string context;
-  std::source_location where;
+  Where where;
 };
 
 template <class T = void>
@@ -23,14 +33,12 @@ using Result = tl::expected<T, Error>;
 using Failure = tl::unexpected<Error>;
 
 // fail(ENOENT, "no such name"): the failing arm of every Result.
-inline Failure fail(int code, std::string context = {},
-                    std::source_location where = std::source_location::current()) {
+inline Failure fail(int code, std::string context = {}, Where where = Where::here()) {
   return Failure(Error{.code = code, .context = std::move(context), .where = where});
 }
 
 // As fail(), with the meaning of `code` appended: "open segments/7.fused: No such file".
-Failure fail_errno(int code, const std::string& doing,
-                   std::source_location where = std::source_location::current());
+Failure fail_errno(int code, const std::string& doing, Where where = Where::here());
 
 // The value of a Result that has one; for SPILLFS_TRY.
 template <class T>

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/faulty_device.h"
+
+namespace spillfs::storage {
+namespace {
+
+Failure injected(const FaultPlan::Fault& fault) { return fail(fault.code, "injected fault"); }
+
+class FaultyFile final : public File {
+ public:
+  FaultyFile(std::shared_ptr<File> inner, std::shared_ptr<FaultPlan> plan)
+      : inner_(std::move(inner)), plan_(std::move(plan)) {}
+
+  Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->read(into, offset);
+  }
+  Result<> write(Bytes from, std::uint64_t offset) override {
+    const auto fault = plan_->next();
+    if (!fault) return inner_->write(from, offset);
+    if (fault->kind == FaultKind::kHalfWrite) {
+      SPILLFS_TRY(inner_->write(from.first(from.size() / 2), offset));
+    }
+    return injected(*fault);
+  }
+  Result<> resize(std::uint64_t size) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->resize(size);
+  }
+  Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->allocate(mode, offset, length);
+  }
+  Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->seek(kind, offset);
+  }
+  Result<FileStatus> status() override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->status();
+  }
+  Result<> sync() override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->sync();
+  }
+  Result<> set_attribute(const std::string& name, std::string_view value) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->set_attribute(name, value);
+  }
+  Result<std::string> attribute(const std::string& name) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->attribute(name);
+  }
+  [[nodiscard]] int descriptor() const override { return inner_->descriptor(); }
+
+ private:
+  const std::shared_ptr<File> inner_;
+  const std::shared_ptr<FaultPlan> plan_;
+};
+
+}  // namespace
+
+void FaultPlan::fail_at(std::uint64_t n, Fault fault) {
+  MutexLock lock(mutex_);
+  count_ = 0;
+  at_ = n;
+  fired_ = false;
+  fault_ = fault;
+}
+
+void FaultPlan::clear() {
+  MutexLock lock(mutex_);
+  count_ = at_ = 0;
+  fired_ = false;
+}
+
+std::uint64_t FaultPlan::count() const {
+  MutexLock lock(mutex_);
+  return count_;
+}
+
+bool FaultPlan::fired() const {
+  MutexLock lock(mutex_);
+  return fired_;
+}
+
+std::optional<FaultPlan::Fault> FaultPlan::next() {
+  MutexLock lock(mutex_);
+  ++count_;
+  const bool later = fault_.kind == FaultKind::kForGood && count_ > at_;
+  if (at_ == 0 || (count_ != at_ && !later)) return std::nullopt;
+  fired_ = true;
+  return fault_;
+}
+
+FaultyDevice::FaultyDevice(std::shared_ptr<Device> inner, std::shared_ptr<FaultPlan> plan)
+    : inner_(std::move(inner)), plan_(std::move(plan)) {}
+
+Result<std::shared_ptr<File>> FaultyDevice::create(const std::string& path) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return std::make_shared<FaultyFile>(SPILLFS_TRY(inner_->create(path)), plan_);
+}
+
+Result<std::shared_ptr<File>> FaultyDevice::open(const std::string& path) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return std::make_shared<FaultyFile>(SPILLFS_TRY(inner_->open(path)), plan_);
+}
+
+Result<> FaultyDevice::remove(const std::string& path) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->remove(path);
+}
+
+Result<> FaultyDevice::rename(const std::string& from, const std::string& to) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->rename(from, to);
+}
+
+Result<std::vector<std::string>> FaultyDevice::list(const std::string& folder) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->list(folder);
+}
+
+Result<> FaultyDevice::sync_folder(const std::string& folder) {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->sync_folder(folder);
+}
+
+Result<DeviceSpace> FaultyDevice::space() {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->space();
+}
+
+}  // namespace spillfs::storage

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/file_device.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include <array>
+
+namespace spillfs::storage {
+namespace {
+
+constexpr mode_t kFileMode = 0600;
+constexpr mode_t kFolderMode = 0700;
+constexpr std::uint64_t kStatBlock = 512;
+
+int fallocate_mode(AllocateMode mode) {
+  switch (mode) {
+    case AllocateMode::kExtend:
+      return 0;
+    case AllocateMode::kKeepSize:
+      return FALLOC_FL_KEEP_SIZE;
+    case AllocateMode::kPunchHole:
+      return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    case AllocateMode::kZero:
+      return FALLOC_FL_ZERO_RANGE;
+    case AllocateMode::kZeroKeepSize:
+      return FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+  }
+  return 0;
+}
+
+std::string xattr_name(const std::string& name) { return "user.spillfs." + name; }
+
+class OpenFile final : public File {
+ public:
+  OpenFile(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
+
+  Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
+    std::size_t done = 0;
+    while (done < into.size()) {
+      const MutableBytes rest = into.subspan(done);
+      const ssize_t got =
+          ::pread(fd_.get(), rest.data(), rest.size(), static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return error("read");
+      if (got == 0) break;
+      done += static_cast<std::size_t>(got);
+    }
+    return done;
+  }
+
+  Result<> write(Bytes from, std::uint64_t offset) override {
+    while (!from.empty()) {
+      const ssize_t put = ::pwrite(fd_.get(), from.data(), from.size(), static_cast<off_t>(offset));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return error("write");
+      from = from.subspan(static_cast<std::size_t>(put));
+      offset += static_cast<std::uint64_t>(put);
+    }
+    return {};
+  }
+
+  Result<> resize(std::uint64_t size) override {
+    return check(::ftruncate(fd_.get(), static_cast<off_t>(size)), "resize");
+  }
+
+  Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) override {
+    int result = 0;
+    do {
+      result = ::fallocate(fd_.get(), fallocate_mode(mode), static_cast<off_t>(offset),
+                           static_cast<off_t>(length));
+    } while (result != 0 && errno == EINTR);
+    return check(result, "allocate");
+  }
+
+  Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset) override {
+    const off_t found = ::lseek(fd_.get(), static_cast<off_t>(offset),
+                                kind == SeekKind::kData ? SEEK_DATA : SEEK_HOLE);
+    if (found < 0) return error("seek");
+    return static_cast<std::uint64_t>(found);
+  }
+
+  Result<FileStatus> status() override {
+    struct stat found {};
+    SPILLFS_TRY(check(::fstat(fd_.get(), &found), "stat"));
+    return FileStatus{.size = static_cast<std::uint64_t>(found.st_size),
+                      .allocated = static_cast<std::uint64_t>(found.st_blocks) * kStatBlock};
+  }
+
+  Result<> sync() override { return check(::fdatasync(fd_.get()), "sync"); }
+
+  Result<> set_attribute(const std::string& name, std::string_view value) override {
+    return check(::fsetxattr(fd_.get(), xattr_name(name).c_str(), value.data(), value.size(), 0),
+                 "set xattr of");
+  }
+
+  Result<std::string> attribute(const std::string& name) override {
+    std::string value(kXattrMax, '\0');
+    const ssize_t got =
+        ::fgetxattr(fd_.get(), xattr_name(name).c_str(), value.data(), value.size());
+    if (got < 0) return error("read xattr of");
+    value.resize(static_cast<std::size_t>(got));
+    return value;
+  }
+
+  [[nodiscard]] int descriptor() const override { return fd_.get(); }
+
+ private:
+  static constexpr std::size_t kXattrMax = 64 * kKiB;
+
+  Failure error(const char* doing, Where where = Where::here()) const {
+    return fail_errno(errno, std::string(doing) + " " + name_, where);
+  }
+  Result<> check(int result, const char* doing, Where where = Where::here()) const {
+    if (result != 0) return error(doing, where);
+    return {};
+  }
+
+  const std::string name_;
+  const Fd fd_;
+};
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path) {
+  Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return fail_errno(errno, "open data directory " + path);
+  for (const char* folder : {"segments", "recycle"}) {
+    if (::mkdirat(directory.get(), folder, kFolderMode) != 0 && errno != EEXIST) {
+      return fail_errno(errno, "make " + path + "/" + folder);
+    }
+  }
+  return std::unique_ptr<Device>(new FileDevice(path, std::move(directory)));
+}
+
+Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
+  Fd fd(::openat(directory_.get(), path.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  if (!fd) return fail_errno(errno, "open " + path_ + "/" + path);
+  return fd;
+}
+
+Result<std::shared_ptr<File>> FileDevice::create(const std::string& path) {
+  Fd fd = SPILLFS_TRY(open_at(path, O_RDWR | O_CREAT | O_EXCL));
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd));
+}
+
+Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
+  Fd fd = SPILLFS_TRY(open_at(path, O_RDWR));
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd));
+}
+
+Result<> FileDevice::remove(const std::string& path) {
+  if (::unlinkat(directory_.get(), path.c_str(), 0) == 0) return {};
+  return fail_errno(errno, "remove " + path_ + "/" + path);
+}
+
+Result<> FileDevice::rename(const std::string& from, const std::string& to) {
+  if (::renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str()) == 0) return {};
+  return fail_errno(errno, "rename " + path_ + "/" + from + " to " + to);
+}
+
+Result<std::vector<std::string>> FileDevice::list(const std::string& folder) {
+  Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
+  const std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(fd.get()));
+  if (directory == nullptr) return fail_errno(errno, "list " + path_ + "/" + folder);
+  static_cast<void>(fd.release());  // it is the DIR's now
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr && errno != 0) return fail_errno(errno, "list " + path_ + "/" + folder);
+    if (entry == nullptr) return names;
+    const std::string_view name(static_cast<const char*>(entry->d_name));
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+}
+
+Result<> FileDevice::sync_folder(const std::string& folder) {
+  const Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
+  if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync " + path_ + "/" + folder);
+  return {};
+}
+
+Result<DeviceSpace> FileDevice::space() {
+  struct statvfs found {};
+  if (::fstatvfs(directory_.get(), &found) != 0) {
+    return fail_errno(errno, "space of " + path_);
+  }
+  return DeviceSpace{.total = found.f_blocks * found.f_frsize,
+                     .free = found.f_bavail * found.f_frsize};
+}
+
+}  // namespace spillfs::storage

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/private_segment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "storage/segments.h"
+
+namespace spillfs::storage {
+
+PrivateSegment::PrivateSegment(Device& device, std::shared_ptr<File> file, Place place)
+    : device_(device), file_(std::move(file)), place_(place) {}
+
+Result<std::unique_ptr<PrivateSegment>> PrivateSegment::start(Device& device,
+                                                              std::shared_ptr<File> file,
+                                                              Place place,
+                                                              std::uint64_t preallocate_step) {
+  std::unique_ptr<PrivateSegment> segment(new PrivateSegment(device, std::move(file), place));
+  segment->physical_ = SPILLFS_TRY(segment->file_->status()).size;
+  segment->step_ = preallocate_step;
+  segment->stream_.emplace();
+  return segment;
+}
+
+Result<std::unique_ptr<PrivateSegment>> PrivateSegment::resume(Device& device,
+                                                               std::shared_ptr<File> file,
+                                                               Place place, std::uint64_t length) {
+  std::unique_ptr<PrivateSegment> segment(new PrivateSegment(device, std::move(file), place));
+  segment->physical_ = SPILLFS_TRY(segment->file_->status()).size;
+  segment->length_ = length;
+  segment->name_synced_ = true;
+  if (segment->physical_ >= length) return segment;
+  return fail(EIO, fmt::format("private segment {} has {} of its {} bytes", number(place.id),
+                               segment->physical_, length));
+}
+
+Result<std::size_t> PrivateSegment::read(MutableBytes into, std::uint64_t offset) {
+  if (offset >= length_) return 0;
+  into = into.first(std::min<std::uint64_t>(into.size(), length_ - offset));
+  const std::size_t got = SPILLFS_TRY(file_->read(into, offset));
+  if (got == into.size()) return got;
+  return fail(EIO, fmt::format("private segment {} ends at {}, before its length {}",
+                               number(place_.id), offset + got, length_));
+}
+
+Result<> PrivateSegment::write(Bytes from, std::uint64_t offset) {
+  if (from.empty()) return {};
+  if (stream_ && offset == length_) return append(from);
+  SPILLFS_TRY(leave_stream());
+  const std::uint64_t end = offset + from.size();
+  physical_ = std::max(physical_, end);
+  SPILLFS_TRY(file_->write(from, offset));
+  length_ = std::max(length_, end);
+  return {};
+}
+
+Result<> PrivateSegment::append(Bytes from) {
+  const std::uint64_t end = length_ + from.size();
+  SPILLFS_TRY(preallocate(end));
+  physical_ = std::max(physical_, end);
+  SPILLFS_TRY(file_->write(from, length_));
+  stream_->update(from);
+  length_ = end;
+  return {};
+}
+
+Result<> PrivateSegment::preallocate(std::uint64_t end) {
+  if (step_ == 0 || end <= preallocated_) return {};
+  const std::uint64_t from = preallocated_;
+  // A whole step where there is room for it, else just what is asked for.
+  for (std::uint64_t to : {round_up(end, step_), end}) {
+    const auto allocated = file_->allocate(AllocateMode::kKeepSize, from, to - from);
+    if (allocated) {
+      preallocated_ = to;
+      return {};
+    }
+    if (allocated.error().code == EOPNOTSUPP) {
+      step_ = 0;
+      return {};
+    }
+    if (allocated.error().code != ENOSPC || to == end) return allocated;
+  }
+  return {};
+}
+
+Result<> PrivateSegment::leave_stream() {
+  if (stream_ || physical_ > length_) {
+    SPILLFS_TRY(file_->resize(length_));
+    physical_ = length_;
+  }
+  stream_.reset();
+  return {};
+}
+
+Result<> PrivateSegment::truncate(std::uint64_t size) {
+  if (size == length_) return {};
+  SPILLFS_TRY(leave_stream());
+  SPILLFS_TRY(file_->resize(size));
+  length_ = physical_ = size;
+  if (size == 0) {
+    stream_.emplace();
+    preallocated_ = 0;
+  }
+  return {};
+}
+
+Result<> PrivateSegment::allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) {
+  SPILLFS_TRY(leave_stream());
+  const bool grows = mode == AllocateMode::kExtend || mode == AllocateMode::kZero;
+  if (grows) physical_ = std::max(physical_, offset + length);
+  SPILLFS_TRY(file_->allocate(mode, offset, length));
+  if (grows) length_ = std::max(length_, offset + length);
+  return {};
+}
+
+Result<std::uint64_t> PrivateSegment::seek(SeekKind kind, std::uint64_t offset) {
+  if (offset >= length_) return fail(ENXIO, "seek behind the end");
+  const std::uint64_t found = SPILLFS_TRY(file_->seek(kind, offset));
+  if (found < length_) return found;
+  if (kind == SeekKind::kData) return fail(ENXIO, "no more data");
+  return length_;
+}
+
+Result<> PrivateSegment::trim() {
+  if (!stream_ && physical_ == length_) return {};
+  SPILLFS_TRY(file_->resize(length_));
+  physical_ = preallocated_ = length_;
+  return {};
+}
+
+Result<> PrivateSegment::refresh() {
+  length_ = physical_ = SPILLFS_TRY(file_->status()).size;
+  stream_.reset();
+  return {};
+}
+
+Result<> PrivateSegment::sync() {
+  SPILLFS_TRY(file_->sync());
+  if (name_synced_) return {};
+  SPILLFS_TRY(device_.sync_folder("segments"));
+  name_synced_ = true;
+  return {};
+}
+
+Result<> PrivateSegment::identify(const StoreId& store, InodeId inode, const std::string& path) {
+  const std::string value =
+      encode_identity({.store = store, .inode = inode, .length = length_, .path = path});
+  const auto set = file_->set_attribute(kIdentityAttribute, value);
+  if (set) return {};
+  constexpr std::array kNoPlaceForXattrs{EOPNOTSUPP, ENOSPC, EDQUOT, E2BIG, ERANGE};
+  const bool harmless = std::find(kNoPlaceForXattrs.begin(), kNoPlaceForXattrs.end(),
+                                  set.error().code) != kNoPlaceForXattrs.end();
+  return harmless ? Result<>{} : set;
+}
+
+Location PrivateSegment::location() const {
+  return {.placement = Placement::kPrivate,
+          .directory = place_.directory,
+          .segment = place_.id,
+          .length = length_};
+}
+
+Result<std::uint64_t> PrivateSegment::allocated() { return SPILLFS_TRY(file_->status()).allocated; }
+
+std::optional<std::vector<std::uint64_t>> PrivateSegment::sums() const {
+  if (!stream_) return std::nullopt;
+  return stream_->sums();
+}
+
+}  // namespace spillfs::storage
