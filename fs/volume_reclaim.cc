@@ -246,7 +246,7 @@ Result<> Volume::sum_again(InodeId id) {
     return {};
   }
   SPILLFS_TRY(open_content(*vnode));
-  index::Batch::SumsChange sums{.segment = location.segment, .first = 0, .sums = {}};
+  index::Batch::SumsChange sums{.segment = location.segment, .sums = {}};
   std::vector<std::byte> chunk;
   for (std::uint64_t at = 0; at < location.length; at += kChunk) {
     chunk.resize(std::min(kChunk, location.length - at));

@@ -49,7 +49,7 @@ Result<> Volume::seal_private(Vnode& vnode) {
   const auto sums = vnode.segment->sums();
   sealed.sums_valid = sums.has_value();
   if (sums) {
-    batch.put_sums.push_back({.segment = vnode.segment->id(), .first = 0, .sums = *sums});
+    batch.put_sums.push_back({.segment = vnode.segment->id(), .sums = *sums});
   }
   const bool named = vnode.inode.location.segment == sealed.location.segment;
   if (!named || vnode.opening) {

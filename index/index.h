@@ -112,9 +112,8 @@ struct Batch {
     std::int64_t bytes = 0;
     std::int64_t live = 0;
   };
-  struct SumsChange {  // XXH3 of chunks first, first + 1, … of a private segment
+  struct SumsChange {  // XXH3 of chunks 0, 1, … of a private segment: all it has now
     SegmentId segment{};
-    std::uint64_t first = 0;
     std::vector<std::uint64_t> sums;
   };
 
@@ -151,7 +150,8 @@ class Index {
   virtual Result<Segment> segment(SegmentId id) = 0;                         // ENOENT
   virtual Result<std::vector<Segment>> segments(SegmentKind kind, SegmentId after,
                                                 std::size_t limit) = 0;
-  // The sums of chunks [first, first + count); shorter where chunks have none.
+  // The sums of chunks [first, first + count); shorter where chunks have none. Behind those put
+  // last there may be older ones.
   virtual Result<std::vector<std::uint64_t>> sums(SegmentId id, std::uint64_t first,
                                                   std::size_t count) = 0;
   // Records of `segment` at `from` or above, in offset order.

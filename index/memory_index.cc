@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "index/memory_index.h"
+
+#include "index/codec.h"
+#include "storage/base/checksum.h"
+
+namespace spillfs::index {
+namespace {
+
+template <class Map, class Key>
+void erase_with_first(Map& map, const Key& first) {
+  auto at = map.lower_bound({first, {}});
+  while (at != map.end() && at->first.first == first) at = map.erase(at);
+}
+
+}  // namespace
+
+MemoryIndex::MemoryIndex() : hash_([](std::string_view name) { return xxh3(as_bytes(name)); }) {}
+
+std::map<MemoryIndex::Pair, Dentry>::iterator MemoryIndex::find_dentry(InodeId parent,
+                                                                       std::string_view name) {
+  const std::uint64_t first = first_cookie(hash_(name));
+  for (auto at = dentries_.lower_bound({number(parent), first});
+       at != dentries_.end() && at->first <= Pair{number(parent), first + kMaxCollision}; ++at) {
+    if (at->second.name == name) return at;
+  }
+  return dentries_.end();
+}
+
+void MemoryIndex::change_dentry(const Batch::DentryChange& change) {
+  auto found = find_dentry(change.parent, change.name);
+  if (!change.target) {
+    if (found != dentries_.end()) dentries_.erase(found);
+    return;
+  }
+  if (found == dentries_.end()) {
+    std::uint64_t cookie = first_cookie(hash_(change.name));
+    while (dentries_.contains({number(change.parent), cookie})) ++cookie;
+    found = dentries_.try_emplace({number(change.parent), cookie}).first;
+    found->second = {.cookie = cookie, .inode = {}, .type = 0, .name = change.name};
+  }
+  found->second.inode = change.target->first;
+  found->second.type = change.target->second;
+}
+
+void MemoryIndex::change_xattr(const Batch::XattrChange& change) {
+  if (change.value) {
+    xattrs_[{number(change.inode), change.name}] = *change.value;
+  } else {
+    xattrs_.erase({number(change.inode), change.name});
+  }
+}
+
+void MemoryIndex::erase_inode(InodeId id) {
+  inodes_.erase(number(id));
+  erase_with_first(xattrs_, number(id));
+}
+
+void MemoryIndex::erase_segment(SegmentId id) {
+  segments_.erase(number(id));
+  erase_with_first(sums_, number(id));
+  erase_with_first(records_, number(id));
+}
+
+Result<> MemoryIndex::commit(const Batch& batch) {
+  MutexLock lock(mutex_);
+  for (InodeId id : batch.erase_inodes) erase_inode(id);
+  for (const Inode& inode : batch.put_inodes) inodes_[number(inode.id)] = inode;
+  for (const auto& change : batch.dentries) change_dentry(change);
+  for (const auto& change : batch.xattrs) change_xattr(change);
+  for (SegmentId id : batch.erase_segments) erase_segment(id);
+  for (const Segment& segment : batch.put_segments) segments_[number(segment.id)] = segment;
+  for (const auto& change : batch.segments) {
+    const auto found = segments_.find(number(change.segment));
+    if (found == segments_.end()) continue;
+    found->second.bytes += static_cast<std::uint64_t>(change.bytes);
+    found->second.live += static_cast<std::uint64_t>(change.live);
+  }
+  for (const auto& change : batch.put_sums) {
+    std::uint64_t chunk = 0;
+    for (std::uint64_t sum : change.sums) sums_[{number(change.segment), chunk++}] = sum;
+  }
+  for (const Record& r : batch.erase_records) records_.erase({number(r.segment), r.offset});
+  for (const Record& r : batch.put_records) records_[{number(r.segment), r.offset}] = r.inode;
+  for (const QueueEntry& entry : batch.erase_queue) queue_.erase({entry.kind, entry.id});
+  for (const QueueEntry& entry : batch.put_queue) queue_[{entry.kind, entry.id}] = entry.note;
+  totals_.charged += batch.totals.charged;
+  totals_.inodes += batch.totals.inodes;
+  return {};
+}
+
+Result<Inode> MemoryIndex::inode(InodeId id) {
+  MutexLock lock(mutex_);
+  const auto found = inodes_.find(number(id));
+  if (found == inodes_.end()) return fail(ENOENT, "no such inode");
+  return found->second;
+}
+
+Result<Dentry> MemoryIndex::find(InodeId parent, std::string_view name) {
+  MutexLock lock(mutex_);
+  const auto found = find_dentry(parent, name);
+  if (found == dentries_.end()) return fail(ENOENT, "no such name");
+  return found->second;
+}
+
+Result<std::vector<Dentry>> MemoryIndex::list(InodeId parent, std::uint64_t after,
+                                              std::size_t limit) {
+  MutexLock lock(mutex_);
+  std::vector<Dentry> found;
+  for (auto at = dentries_.upper_bound({number(parent), after});
+       at != dentries_.end() && at->first.first == number(parent) && found.size() < limit; ++at) {
+    found.push_back(at->second);
+  }
+  return found;
+}
+
+Result<std::string> MemoryIndex::xattr(InodeId id, std::string_view name) {
+  MutexLock lock(mutex_);
+  const auto found = xattrs_.find({number(id), std::string(name)});
+  if (found == xattrs_.end()) return fail(ENODATA, "no such xattr");
+  return found->second;
+}
+
+Result<std::vector<std::string>> MemoryIndex::xattr_names(InodeId id) {
+  MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (auto at = xattrs_.lower_bound({number(id), {}});
+       at != xattrs_.end() && at->first.first == number(id); ++at) {
+    names.push_back(at->first.second);
+  }
+  return names;
+}
+
+Result<Segment> MemoryIndex::segment(SegmentId id) {
+  MutexLock lock(mutex_);
+  const auto found = segments_.find(number(id));
+  if (found == segments_.end()) return fail(ENOENT, "no such segment");
+  return found->second;
+}
+
+Result<std::vector<Segment>> MemoryIndex::segments(SegmentKind kind, SegmentId after,
+                                                   std::size_t limit) {
+  MutexLock lock(mutex_);
+  std::vector<Segment> found;
+  for (auto at = segments_.upper_bound(number(after));
+       at != segments_.end() && found.size() < limit; ++at) {
+    if (at->second.kind == kind) found.push_back(at->second);
+  }
+  return found;
+}
+
+Result<std::vector<std::uint64_t>> MemoryIndex::sums(SegmentId id, std::uint64_t first,
+                                                     std::size_t count) {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> found;
+  for (; found.size() < count; ++first) {
+    const auto at = sums_.find({number(id), first});
+    if (at == sums_.end()) break;
+    found.push_back(at->second);
+  }
+  return found;
+}
+
+Result<std::vector<Record>> MemoryIndex::records(SegmentId segment, std::uint64_t from,
+                                                 std::size_t limit) {
+  MutexLock lock(mutex_);
+  std::vector<Record> found;
+  for (auto at = records_.lower_bound({number(segment), from});
+       at != records_.end() && at->first.first == number(segment) && found.size() < limit; ++at) {
+    found.push_back({segment, at->first.second, at->second});
+  }
+  return found;
+}
+
+Result<std::vector<QueueEntry>> MemoryIndex::queue(QueueKind kind, std::uint64_t after,
+                                                   std::size_t limit) {
+  MutexLock lock(mutex_);
+  std::vector<QueueEntry> found;
+  for (auto at = queue_.upper_bound({kind, after});
+       at != queue_.end() && at->first.first == kind && found.size() < limit; ++at) {
+    found.push_back({kind, at->first.second, at->second});
+  }
+  return found;
+}
+
+Result<Totals> MemoryIndex::totals() {
+  MutexLock lock(mutex_);
+  return totals_;
+}
+
+Result<std::vector<Inode>> MemoryIndex::inodes(InodeId after, std::size_t limit) {
+  MutexLock lock(mutex_);
+  std::vector<Inode> found;
+  for (auto at = inodes_.upper_bound(number(after)); at != inodes_.end() && found.size() < limit;
+       ++at) {
+    found.push_back(at->second);
+  }
+  return found;
+}
+
+Result<std::uint64_t> MemoryIndex::reserve(Counter counter, std::uint64_t count) {
+  MutexLock lock(mutex_);
+  std::uint64_t& next = counters_.try_emplace(counter, first_number(counter)).first->second;
+  const std::uint64_t first = next;
+  next += count;
+  return first;
+}
+
+}  // namespace spillfs::index

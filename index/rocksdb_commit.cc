@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Batch as rows of one WriteBatch.
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+
+#include "index/codec.h"
+#include "index/rocksdb_index.h"
+#include "index/rocksdb_options.h"
+
+namespace spillfs::index {
+namespace {
+
+constexpr const char* kTotalsKey = "totals";
+
+}  // namespace
+
+Result<> RocksdbIndex::commit(const Batch& batch) {
+  rocksdb::WriteBatch rows;
+  SPILLFS_TRY(add_inodes(rows, batch));
+  Overlay overlay;
+  for (const auto& change : batch.dentries) SPILLFS_TRY(add_dentry(overlay, change));
+  for (const auto& [key, row] : overlay) {
+    const auto status =
+        row ? rows.Put(family(kDentries), key, *row) : rows.Delete(family(kDentries), key);
+    SPILLFS_TRY(result_of(status, "change a name"));
+  }
+  SPILLFS_TRY(add_segments(rows, batch));
+  SPILLFS_TRY(add_queue(rows, batch));
+  if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
+    const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
+    SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
+  }
+  return result_of(db_->Write({}, &rows), "write to the index");
+}
+
+Result<> RocksdbIndex::erase_range(rocksdb::WriteBatch& rows, Family of, const std::string& from,
+                                   const std::string& to) {
+  return scan(of, from, to, [&](std::string_view key, std::string_view) -> Result<bool> {
+    SPILLFS_TRY(result_of(rows.Delete(family(of), key), "erase a row"));
+    return true;
+  });
+}
+
+Result<> RocksdbIndex::add_inodes(rocksdb::WriteBatch& rows, const Batch& batch) {
+  for (InodeId id : batch.erase_inodes) {
+    SPILLFS_TRY(result_of(rows.Delete(family(kInodes), key_of(number(id))), "erase an inode"));
+    SPILLFS_TRY(erase_range(rows, kXattrs, key_of(number(id)), key_of(number(id) + 1)));
+  }
+  for (const Inode& inode : batch.put_inodes) {
+    const std::string key = key_of(number(inode.id));
+    SPILLFS_TRY(result_of(rows.Put(family(kInodes), key, encode(inode)), "put an inode"));
+  }
+  for (const auto& change : batch.xattrs) {
+    const std::string key = key_of(number(change.inode), std::string_view(change.name));
+    const auto status = change.value ? rows.Put(family(kXattrs), key, *change.value)
+                                     : rows.Delete(family(kXattrs), key);
+    SPILLFS_TRY(result_of(status, "change an xattr"));
+  }
+  return {};
+}
+
+Result<> RocksdbIndex::add_dentry(Overlay& overlay, const Batch::DentryChange& change) {
+  const Slot slot = SPILLFS_TRY(locate(overlay, change.parent, change.name));
+  if (!change.target) return slot.found ? drop_dentry(overlay, change.parent, slot) : Result<>{};
+  if (slot.cookie == 0) return fail(ENOSPC, "too many names with one hash in a directory");
+  overlay[key_of(number(change.parent), slot.cookie)] = encode(Dentry{.cookie = slot.cookie,
+                                                                      .inode = change.target->first,
+                                                                      .type = change.target->second,
+                                                                      .name = change.name});
+  return {};
+}
+
+// In the middle of a chain an empty name keeps the place, so that the names behind it are found; at
+// its end the row goes, and the empty ones before it.
+Result<> RocksdbIndex::drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot) {
+  const auto key = [&](std::uint64_t cookie) { return key_of(number(parent), cookie); };
+  const bool last = slot.cookie % (kMaxCollision + 1) == kMaxCollision;
+  if (!last && SPILLFS_TRY(dentry_row(overlay, key(slot.cookie + 1)))) {
+    overlay[key(slot.cookie)] = encode(Dentry{.cookie = slot.cookie, .name = {}});
+    return {};
+  }
+  overlay[key(slot.cookie)] = std::nullopt;
+  for (std::uint64_t cookie = slot.cookie; cookie % (kMaxCollision + 1) != 0;) {
+    const auto row = SPILLFS_TRY(dentry_row(overlay, key(--cookie)));
+    if (!row || !SPILLFS_TRY(decode_dentry(cookie, *row)).name.empty()) break;
+    overlay[key(cookie)] = std::nullopt;
+  }
+  return {};
+}
+
+Result<> RocksdbIndex::add_segments(rocksdb::WriteBatch& rows, const Batch& batch) {
+  const auto key_of_kind = [](SegmentKind kind, SegmentId id) {
+    return key_of(static_cast<std::uint8_t>(kind), number(id));
+  };
+  for (SegmentId id : batch.erase_segments) {
+    for (SegmentKind kind : {SegmentKind::kFused, SegmentKind::kPrivate}) {
+      const auto status = rows.Delete(family(kSegments), key_of_kind(kind, id));
+      SPILLFS_TRY(result_of(status, "erase a segment"));
+    }
+    for (Family of : {kSums, kRecords}) {
+      SPILLFS_TRY(erase_range(rows, of, key_of(number(id)), key_of(number(id) + 1)));
+    }
+  }
+  for (const Segment& segment : batch.put_segments) {
+    const auto status =
+        rows.Put(family(kSegments), key_of_kind(segment.kind, segment.id), encode(segment));
+    SPILLFS_TRY(result_of(status, "put a segment"));
+  }
+  for (const auto& change : batch.segments) {  // only fused segments are counted
+    const CounterRow counters{.first = change.bytes, .second = change.live};
+    const auto status = rows.Merge(
+        family(kSegments), key_of_kind(SegmentKind::kFused, change.segment), encode(counters));
+    SPILLFS_TRY(result_of(status, "count a segment"));
+  }
+  for (const auto& change : batch.put_sums) {
+    for (std::size_t at = 0; at < change.sums.size(); at += kSumsPerRow) {
+      const std::size_t count = std::min<std::size_t>(kSumsPerRow, change.sums.size() - at);
+      const auto status = rows.Put(family(kSums), key_of(number(change.segment), at / kSumsPerRow),
+                                   encode(change.sums, at, count));
+      SPILLFS_TRY(result_of(status, "put sums"));
+    }
+  }
+  return {};
+}
+
+Result<> RocksdbIndex::add_queue(rocksdb::WriteBatch& rows, const Batch& batch) {
+  for (const Record& record : batch.erase_records) {
+    const std::string key = key_of(number(record.segment), record.offset);
+    SPILLFS_TRY(result_of(rows.Delete(family(kRecords), key), "erase a record"));
+  }
+  for (const Record& record : batch.put_records) {
+    const std::string key = key_of(number(record.segment), record.offset);
+    const auto status = rows.Put(family(kRecords), key, encode(number(record.inode)));
+    SPILLFS_TRY(result_of(status, "put a record"));
+  }
+  for (const QueueEntry& entry : batch.erase_queue) {
+    const std::string key = key_of(static_cast<std::uint8_t>(entry.kind), entry.id);
+    SPILLFS_TRY(result_of(rows.Delete(family(kReclaim), key), "erase a queue entry"));
+  }
+  for (const QueueEntry& entry : batch.put_queue) {
+    const std::string key = key_of(static_cast<std::uint8_t>(entry.kind), entry.id);
+    SPILLFS_TRY(result_of(rows.Put(family(kReclaim), key, entry.note), "put a queue entry"));
+  }
+  return {};
+}
+
+}  // namespace spillfs::index

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening, reading and numbers; the writing half is in rocksdb_commit.cc.
+#include "index/rocksdb_index.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <random>
+
+#include "index/codec.h"
+#include "index/rocksdb_options.h"
+
+namespace spillfs::index {
+namespace {
+
+constexpr std::array kFamilyNames{"default", "inodes",  "dentries", "xattrs",  "segments", "sums",
+                                  "records", "objects", "reclaim",  "replies", "meta"};
+constexpr std::size_t kNumber = sizeof(std::uint64_t);
+constexpr const char* kSeedKey = "seed";
+constexpr const char* kTotalsKey = "totals";
+constexpr std::uint64_t kLast = ~std::uint64_t{0};
+
+// `value`, filled by what has been done, if that went well.
+template <class T>
+Result<T> after_doing(const Result<>& done, T& value) {
+  if (!done) return tl::unexpected(done.error());
+  return std::move(value);
+}
+
+std::string counter_key(Counter counter) {
+  return fmt::format("counter {}", static_cast<unsigned>(counter));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::open(const std::string& folder,
+                                                         RocksdbOptions options) {
+  std::unique_ptr<RocksdbIndex> index(new RocksdbIndex(std::move(options)));
+  SPILLFS_TRY(index->open_families(folder));
+  SPILLFS_TRY(index->load_seed());
+  return index;
+}
+
+Result<> RocksdbIndex::open_families(const std::string& folder) {
+  static_assert(kFamilyNames.size() == kFamilies);
+  const auto options = family_options(make_block_cache(options_.block_cache));
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const char* name : kFamilyNames) descriptors.emplace_back(name, options);
+  rocksdb::DB* opened = nullptr;
+  const auto status =
+      rocksdb::DB::Open(database_options(), folder, descriptors, &families_, &opened);
+  if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
+    return fail(EBUSY, "the index is in use: " + status.ToString());
+  }
+  if (!status.ok()) return failure_of(status, "open the index");
+  db_.reset(opened);
+  return {};
+}
+
+RocksdbIndex::~RocksdbIndex() {
+  if (db_ == nullptr) return;
+  for (auto* handle : families_) static_cast<void>(db_->DestroyColumnFamilyHandle(handle));
+  static_cast<void>(db_->Close());
+}
+
+Result<> RocksdbIndex::load_seed() {
+  if (const auto row = SPILLFS_TRY(get(kMeta, kSeedKey))) {
+    seed_ = SPILLFS_TRY(decode_number(*row));
+    return {};
+  }
+  std::random_device random;
+  seed_ = std::uint64_t{random()} << 32 | random();
+  return result_of(db_->Put({}, family(kMeta), kSeedKey, encode(seed_)), "store the hash seed");
+}
+
+std::uint64_t RocksdbIndex::first_cookie_of(std::string_view name) const {
+  const std::uint64_t hash =
+      options_.hash ? options_.hash(name) : XXH3_64bits_withSeed(name.data(), name.size(), seed_);
+  return first_cookie(hash);
+}
+
+Result<std::optional<std::string>> RocksdbIndex::get(Family from, const std::string& key) {
+  std::string value;
+  const auto status = db_->Get({}, family(from), key, &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return failure_of(status, fmt::format("read {}", kFamilyNames.at(from)));
+  return value;
+}
+
+Result<> RocksdbIndex::scan(
+    Family of, const std::string& from, const std::string& to,
+    const std::function<Result<bool>(std::string_view, std::string_view)>& each) {
+  const rocksdb::Slice end(to);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &end;
+  const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, family(of)));
+  for (at->Seek(from); at->Valid(); at->Next()) {
+    const bool go_on = SPILLFS_TRY(each(at->key().ToStringView(), at->value().ToStringView()));
+    if (!go_on) return {};
+  }
+  return result_of(at->status(), fmt::format("walk {}", kFamilyNames.at(of)));
+}
+
+Result<> RocksdbIndex::sync() { return result_of(db_->SyncWAL(), "sync the index"); }
+
+Result<Inode> RocksdbIndex::inode(InodeId id) {
+  const auto row = SPILLFS_TRY(get(kInodes, key_of(number(id))));
+  if (!row) return fail(ENOENT, "no such inode");
+  return decode_inode(id, *row);
+}
+
+Result<std::optional<std::string>> RocksdbIndex::dentry_row(const Overlay& overlay,
+                                                            const std::string& key) {
+  if (const auto changed = overlay.find(key); changed != overlay.end()) return changed->second;
+  return get(kDentries, key);
+}
+
+Result<RocksdbIndex::Slot> RocksdbIndex::locate(const Overlay& overlay, InodeId parent,
+                                                std::string_view name) {
+  const std::uint64_t first = first_cookie_of(name);
+  std::optional<std::uint64_t> free;
+  for (std::uint64_t cookie = first; cookie <= first + kMaxCollision; ++cookie) {
+    const auto row = SPILLFS_TRY(dentry_row(overlay, key_of(number(parent), cookie)));
+    if (!row) return Slot{.cookie = free.value_or(cookie), .dentry = {}};
+    Dentry dentry = SPILLFS_TRY(decode_dentry(cookie, *row));
+    if (dentry.name == name) return Slot{.cookie = cookie, .found = true, .dentry = dentry};
+    if (dentry.name.empty() && !free) free = cookie;
+  }
+  return Slot{.cookie = free.value_or(0), .dentry = {}};
+}
+
+Result<Dentry> RocksdbIndex::find(InodeId parent, std::string_view name) {
+  Slot slot = SPILLFS_TRY(locate({}, parent, name));
+  if (!slot.found) return fail(ENOENT, "no such name");
+  return std::move(slot.dentry);
+}
+
+Result<std::vector<Dentry>> RocksdbIndex::list(InodeId parent, std::uint64_t after,
+                                               std::size_t limit) {
+  std::vector<Dentry> found;
+  return after_doing(
+      scan(kDentries, key_of(number(parent), after + 1), key_of(number(parent), kLast),
+           [&](std::string_view key, std::string_view value) -> Result<bool> {
+             const std::uint64_t cookie = SPILLFS_TRY(number_in(key, kNumber));
+             Dentry dentry = SPILLFS_TRY(decode_dentry(cookie, value));
+             if (!dentry.name.empty()) found.push_back(std::move(dentry));
+             return found.size() < limit;
+           }),
+      found);
+}
+
+Result<std::string> RocksdbIndex::xattr(InodeId id, std::string_view name) {
+  auto row = SPILLFS_TRY(get(kXattrs, key_of(number(id), name)));
+  if (!row) return fail(ENODATA, "no such xattr");
+  return *std::move(row);
+}
+
+Result<std::vector<std::string>> RocksdbIndex::xattr_names(InodeId id) {
+  std::vector<std::string> names;
+  return after_doing(scan(kXattrs, key_of(number(id)), key_of(number(id) + 1),
+                          [&](std::string_view key, std::string_view) -> Result<bool> {
+                            names.emplace_back(key.substr(kNumber));
+                            return true;
+                          }),
+                     names);
+}
+
+Result<Segment> RocksdbIndex::segment(SegmentId id) {
+  for (SegmentKind kind : {SegmentKind::kFused, SegmentKind::kPrivate}) {
+    const auto key = key_of(static_cast<std::uint8_t>(kind), number(id));
+    const auto row = SPILLFS_TRY(get(kSegments, key));
+    if (row) return decode_segment(id, *row);
+  }
+  return fail(ENOENT, "no such segment");
+}
+
+Result<std::vector<Segment>> RocksdbIndex::segments(SegmentKind kind, SegmentId after,
+                                                    std::size_t limit) {
+  const auto prefix = static_cast<std::uint8_t>(kind);
+  std::vector<Segment> found;
+  return after_doing(scan(kSegments, key_of(prefix, number(after) + 1), key_of(prefix, kLast),
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const SegmentId id{SPILLFS_TRY(number_in(key, 1))};
+                            found.push_back(SPILLFS_TRY(decode_segment(id, value)));
+                            return found.size() < limit;
+                          }),
+                     found);
+}
+
+Result<std::vector<std::uint64_t>> RocksdbIndex::sums(SegmentId id, std::uint64_t first,
+                                                      std::size_t count) {
+  std::vector<std::uint64_t> found;
+  while (found.size() < count) {
+    const std::uint64_t chunk = first + found.size();
+    const auto row = SPILLFS_TRY(get(kSums, key_of(number(id), chunk / kSumsPerRow)));
+    if (!row) break;
+    const auto sums = SPILLFS_TRY(decode_sums(*row));
+    for (std::size_t i = chunk % kSumsPerRow; i < sums.size() && found.size() < count; ++i) {
+      found.push_back(sums[i]);
+    }
+    if (sums.size() < kSumsPerRow) break;
+  }
+  return found;
+}
+
+Result<std::vector<Record>> RocksdbIndex::records(SegmentId segment, std::uint64_t from,
+                                                  std::size_t limit) {
+  std::vector<Record> found;
+  return after_doing(scan(kRecords, key_of(number(segment), from), key_of(number(segment) + 1),
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const std::uint64_t offset = SPILLFS_TRY(number_in(key, kNumber));
+                            const InodeId inode{SPILLFS_TRY(decode_number(value))};
+                            found.push_back({.segment = segment, .offset = offset, .inode = inode});
+                            return found.size() < limit;
+                          }),
+                     found);
+}
+
+Result<std::vector<QueueEntry>> RocksdbIndex::queue(QueueKind kind, std::uint64_t after,
+                                                    std::size_t limit) {
+  const auto prefix = static_cast<std::uint8_t>(kind);
+  std::vector<QueueEntry> found;
+  return after_doing(scan(kReclaim, key_of(prefix, after + 1), key_of(prefix, kLast),
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const std::uint64_t id = SPILLFS_TRY(number_in(key, 1));
+                            found.push_back({.kind = kind, .id = id, .note = std::string(value)});
+                            return found.size() < limit;
+                          }),
+                     found);
+}
+
+Result<Totals> RocksdbIndex::totals() {
+  const auto row = SPILLFS_TRY(get(kMeta, kTotalsKey));
+  if (!row) return Totals{};
+  const CounterRow counters = SPILLFS_TRY(decode_counters(*row));
+  return Totals{.charged = counters.first, .inodes = counters.second};
+}
+
+Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {
+  std::vector<Inode> found;
+  return after_doing(scan(kInodes, key_of(number(after) + 1), key_of(kLast),
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const InodeId id{SPILLFS_TRY(number_in(key, 0))};
+                            found.push_back(SPILLFS_TRY(decode_inode(id, value)));
+                            return found.size() < limit;
+                          }),
+                     found);
+}
+
+Result<std::uint64_t> RocksdbIndex::reserve(Counter counter, std::uint64_t count) {
+  MutexLock lock(counters_mutex_);
+  const std::string key = counter_key(counter);
+  const auto row = SPILLFS_TRY(get(kMeta, key));
+  const std::uint64_t first = row ? SPILLFS_TRY(decode_number(*row)) : first_number(counter);
+  const auto status = db_->Put({}, family(kMeta), key, encode(first + count));
+  SPILLFS_TRY(result_of(status, "reserve numbers"));
+  return first;
+}
+
+}  // namespace spillfs::index

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// RocksdbIndex: the index on disk, in RocksDB. Rows: docs/FORMAT.md. One WriteBatch per commit();
+// opening replays at most a bounded log and walks no rows.
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "index/index.h"
+#include "storage/base/bytes.h"
+#include "storage/base/mutex.h"
+
+namespace spillfs::index {
+
+struct RocksdbOptions {
+  std::uint64_t block_cache = 64 * kMiB;
+  // For tests; XXH3 with the database's own seed when not set.
+  std::function<std::uint64_t(std::string_view name)> hash;
+};
+
+class RocksdbIndex final : public Index {
+ public:
+  // Makes the database in `folder` where there is none. EBUSY when a process has it open.
+  static Result<std::unique_ptr<RocksdbIndex>> open(const std::string& folder,
+                                                    RocksdbOptions options);
+  ~RocksdbIndex() override;
+
+  Result<> commit(const Batch& batch) override;
+  Result<> sync() override;
+  Result<Inode> inode(InodeId id) override;
+  Result<Dentry> find(InodeId parent, std::string_view name) override;
+  Result<std::vector<Dentry>> list(InodeId parent, std::uint64_t after, std::size_t limit) override;
+  Result<std::string> xattr(InodeId id, std::string_view name) override;
+  Result<std::vector<std::string>> xattr_names(InodeId id) override;
+  Result<Segment> segment(SegmentId id) override;
+  Result<std::vector<Segment>> segments(SegmentKind kind, SegmentId after,
+                                        std::size_t limit) override;
+  Result<std::vector<std::uint64_t>> sums(SegmentId id, std::uint64_t first,
+                                          std::size_t count) override;
+  Result<std::vector<Record>> records(SegmentId segment, std::uint64_t from,
+                                      std::size_t limit) override;
+  Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
+                                        std::size_t limit) override;
+  Result<Totals> totals() override;
+  Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
+  Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
+
+ private:
+  enum Family : std::size_t {
+    kDefault,
+    kInodes,
+    kDentries,
+    kXattrs,
+    kSegments,
+    kSums,
+    kRecords,
+    kObjects,
+    kReclaim,
+    kReplies,
+    kMeta,
+    kFamilies
+  };
+  // Dentry rows as a batch has changed them so far; none = erased.
+  using Overlay = std::unordered_map<std::string, std::optional<std::string>>;
+  struct Slot {  // where a name is in its chain of collisions, or could be put
+    std::uint64_t cookie = 0;
+    bool found = false;
+    Dentry dentry;  // when found
+  };
+
+  explicit RocksdbIndex(RocksdbOptions options) : options_(std::move(options)) {}
+  Result<> open_families(const std::string& folder);
+  Result<> load_seed();
+  std::uint64_t first_cookie_of(std::string_view name) const;
+
+  rocksdb::ColumnFamilyHandle* family(Family name) const { return families_.at(name); }
+  // None when there is no such row.
+  Result<std::optional<std::string>> get(Family from, const std::string& key);
+  Result<std::optional<std::string>> dentry_row(const Overlay& overlay, const std::string& key);
+  Result<Slot> locate(const Overlay& overlay, InodeId parent, std::string_view name);
+  // Calls each(key, value) for the rows in [from, to) until it returns false.
+  Result<> scan(Family of, const std::string& from, const std::string& to,
+                const std::function<Result<bool>(std::string_view, std::string_view)>& each);
+  Result<> erase_range(rocksdb::WriteBatch& rows, Family of, const std::string& from,
+                       const std::string& to);
+
+  Result<> add_dentry(Overlay& overlay, const Batch::DentryChange& change);
+  Result<> drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot);
+  Result<> add_inodes(rocksdb::WriteBatch& rows, const Batch& batch);
+  Result<> add_segments(rocksdb::WriteBatch& rows, const Batch& batch);
+  Result<> add_queue(rocksdb::WriteBatch& rows, const Batch& batch);
+
+  const RocksdbOptions options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::vector<rocksdb::ColumnFamilyHandle*> families_;
+  std::uint64_t seed_ = 0;
+  Mutex counters_mutex_;  // orders reserve()
+};
+
+}  // namespace spillfs::index

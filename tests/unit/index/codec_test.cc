@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "index/codec.h"
+
+#include <gtest/gtest.h>
+
+namespace spillfs::index {
+namespace {
+
+constexpr std::uint64_t kLarge = std::uint64_t{1} << 40;
+
+TEST(Codec, KeysSortAsTheirNumbersDo) {
+  EXPECT_LT(key_of(255), key_of(256));
+  EXPECT_LT(key_of(std::uint64_t{1}, kLarge), key_of(std::uint64_t{2}, std::uint64_t{0}));
+  EXPECT_EQ(key_of(0x0102030405060708), "\x01\x02\x03\x04\x05\x06\x07\x08");
+  EXPECT_EQ(number_in(key_of(std::uint64_t{7}, std::uint64_t{9}), 8).value(), 9U);
+  EXPECT_EQ(number_in("short", 0).error().code, EIO);
+}
+
+TEST(Codec, CookiesAreNeitherZeroNorNegative) {
+  EXPECT_EQ(first_cookie(0), 256U);
+  EXPECT_EQ(first_cookie(std::uint64_t{1} << 55), 256U);
+  EXPECT_EQ(first_cookie(~std::uint64_t{0}), 0x7fffffffffffff00U);
+}
+
+TEST(Codec, ADamagedRowIsAnError) {
+  const std::string inode = encode(Inode{.id = InodeId{1}, .text = "name"});
+  EXPECT_EQ(decode_inode(InodeId{1}, inode).value().text, "name");
+  for (std::size_t n = 0; n < sizeof(InodeRow); ++n) {
+    EXPECT_EQ(decode_inode(InodeId{1}, inode.substr(0, n)).error().code, EIO);
+  }
+  std::string newer = inode;
+  newer[0] = 2;
+  EXPECT_EQ(decode_inode(InodeId{1}, newer).error().code, EIO);
+  EXPECT_EQ(decode_dentry(256, "short").error().code, EIO);
+  EXPECT_EQ(decode_segment(SegmentId{1}, std::string(31, '\0')).error().code, EIO);
+  EXPECT_EQ(decode_sums("1234567").error().code, EIO);
+  EXPECT_EQ(decode_counters("").error().code, EIO);
+  EXPECT_EQ(decode_number("1").error().code, EIO);
+}
+
+TEST(Codec, CountersAddUpAtTheEndOfARow) {
+  std::string row = "prefix" + encode(CounterRow{1, -2});
+  ASSERT_TRUE(add_counters(row, encode(CounterRow{10, 20})));
+  EXPECT_EQ(row, "prefix" + encode(CounterRow{11, 18}));
+  EXPECT_FALSE(add_counters(row, "short"));
+}
+
+}  // namespace
+}  // namespace spillfs::index
