@@ -22,8 +22,8 @@ Volume::Volume(Parts parts, VolumeOptions options)
     : staging_(std::move(parts.staging)),
       segments_(std::move(parts.segments)),
       index_(std::move(parts.index)),
-      options_(options),
-      space_(options.quota) {}
+      options_(std::move(options)),
+      space_(options_.quota) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
   std::unique_ptr<Volume> volume(new Volume(std::move(parts), options));
@@ -174,12 +174,25 @@ Result<struct statvfs> Volume::statfs() {
   return out;
 }
 
+Volume::Status Volume::status() {
+  MutexLock lock(handles_mutex_);
+  return {.inodes = inodes_,
+          .charged = space_.charged(),
+          .dead = space_.dead(),
+          .pool = segments_->pool_bytes(),
+          .quota = space_.quota(),
+          .staging_free = staging_->free_bytes(),
+          .handles = handles_.size()};
+}
+
 void Volume::set_kernel_probe(std::function<bool(InodeId)> held) {
+  MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
   held_ = std::move(held);
 }
 
 void Volume::set_space_listener(std::function<void()> freed) {
+  MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
   freed_ = std::move(freed);
 }

@@ -75,7 +75,8 @@ struct DirectoryEntry {
 struct VolumeOptions {
   std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
   std::uint64_t fuse_limit = 4 * kMiB;
-  std::uint64_t index_reserve = 0;  // bytes left free on the data directories for the index
+  std::uint64_t index_reserve = 0;   // bytes left free on the data directories for the index
+  std::function<void()> index_full;  // called when the index finds no space for a change
 };
 
 class Volume {
@@ -137,11 +138,17 @@ class Volume {
   Result<> remove_xattr(InodeId id, std::string_view name);
 
   Result<struct statvfs> statfs();
+  struct Status {
+    std::int64_t inodes = 0;
+    std::uint64_t charged = 0, dead = 0, pool = 0, quota = 0, staging_free = 0;  // bytes
+    std::size_t handles = 0;
+  };
+  Status status();
   // The kernel has let go of an inode: a hint for reclaim.
   void forget(InodeId id);
 
   // Whether the kernel still knows an inode that has no names; asked from reclaim's thread. None
-  // set: only open handles hold it.
+  // set: only open handles hold it. Both setters wait until no run of reclaim uses the old one.
   void set_kernel_probe(std::function<bool(InodeId)> held);
   // Called from reclaim's thread after it gave space back.
   void set_space_listener(std::function<void()> freed);

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <ostream>
+
+#include "fs/check.h"
+#include "fs/commands.h"
+#include "fs/store.h"
+#include "fs/worker.h"
+
+namespace spillfs::fs {
+namespace {
+
+ExitCode tell(const CheckReport& report, Streams streams) {
+  streams.out << fmt::format(
+      "{} inodes, {} names, {} segments, {} records, {} bytes compared: {}\n", report.inodes,
+      report.names, report.segments, report.records, report.bytes,
+      report.problems == 0 ? "no problems" : fmt::format("{} problems", report.problems));
+  return report.problems == 0 ? kExitSuccess : kExitProblemsFound;
+}
+
+}  // namespace
+
+ExitCode run_check(const CheckCommand& command, Streams streams) {
+  spdlog::set_level(spdlog::level::off);  // what is wrong is told below
+  const auto store = Store::open(command.store);
+  if (!store) {
+    return report(store.error(), store.error().code == EBUSY ? kExitStoreInUse : kExitStore,
+                  streams);
+  }
+  const auto parts = open_parts(*store, {}, nullptr);
+  if (!parts) return report(parts.error(), kExitProblemsFound, streams);
+  const auto checked = check_store(*parts->index, *parts->segments, [&](const std::string& text) {
+    streams.err << "spillfs: " << text << '\n';
+  });
+  if (!checked) return report(checked.error(), kExitProblemsFound, streams);
+  return tell(*checked, streams);
+}
+
+}  // namespace spillfs::fs

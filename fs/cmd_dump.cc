@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <fstream>
+#include <ostream>
+#include <vector>
+
+#include "fs/commands.h"
+#include "storage/format.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kLongestPrefix = 4 * kMiB;
+
+std::vector<std::byte> read_at(std::ifstream& file, std::uint64_t offset, std::size_t count) {
+  std::vector<std::byte> bytes(count);
+  file.clear();
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(count));
+  bytes.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  return bytes;
+}
+
+Result<storage::DecodedRecord> record_at(std::ifstream& file, std::uint64_t offset) {
+  const auto head = read_at(file, offset, sizeof(storage::RecordHeader));
+  const std::uint64_t length = SPILLFS_TRY(storage::record_prefix_length(head));
+  return storage::decode_record_header(
+      read_at(file, offset, std::min<std::uint64_t>(length, kLongestPrefix)));
+}
+
+// Whether the buffer matches its sums.
+bool buffer_is_good(std::ifstream& file, std::uint64_t offset, const storage::RecordInfo& info) {
+  for (std::size_t chunk = 0; chunk < info.sums.size(); ++chunk) {
+    const std::uint64_t start = chunk * kChunk;
+    const std::uint64_t length = std::min(kChunk, info.data_length - start);
+    const auto bytes = read_at(file, offset + start, length);
+    if (bytes.size() != length || xxh3(bytes) != info.sums[chunk]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+ExitCode run_dump(const DumpCommand& command, Streams streams) {
+  std::ifstream file(command.segment, std::ios::binary | std::ios::ate);
+  if (!file) {
+    return report(fail_errno(ENOENT, "open " + command.segment).value(), kExitStore, streams);
+  }
+  const auto size = static_cast<std::uint64_t>(file.tellg());
+  const auto superblock = storage::decode_superblock(read_at(file, 0, storage::kSuperblockSize));
+  if (!superblock) return report(superblock.error(), kExitProblemsFound, streams);
+  streams.out << fmt::format("fused segment {} of store {}, {} bytes\n",
+                             number(superblock->segment), storage::hex(superblock->store), size);
+  streams.out << fmt::format("{:>12} {:>12} {:>10} {:>10} {:>5}  {}\n", "offset", "length", "inode",
+                             "sequence", "sums", "path");
+  ExitCode code = kExitSuccess;
+  for (std::uint64_t at = storage::kSuperblockSize; at < size;) {
+    const auto record = record_at(file, at);
+    if (!record) {
+      return report({.code = EIO,
+                     .context = fmt::format("at {}: {}", at, record.error().context),
+                     .where = {}},
+                    kExitProblemsFound, streams);
+    }
+    const bool good = buffer_is_good(file, at + record->layout.data_offset, record->info);
+    if (!good) code = kExitProblemsFound;
+    streams.out << fmt::format("{:>12} {:>12} {:>10} {:>10} {:>5}  {}\n", at,
+                               record->info.data_length, number(record->info.inode),
+                               record->info.sequence, good ? "good" : "BAD", record->info.path);
+    at += record->layout.length;
+  }
+  return code;
+}
+
+}  // namespace spillfs::fs

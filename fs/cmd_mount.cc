@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <ostream>
+
+#include "fs/commands.h"
+#include "fs/options.h"
+#include "fs/supervisor.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kLogSize = 10 * kMiB;
+
+ExitCode store_exit_code(const Error& error) {
+  switch (error.code) {
+    case EBUSY:
+      return kExitStoreInUse;
+    case EACCES:
+    case EPERM:
+    case EIO:
+    case ENOSPC:
+    case EROFS:
+      return kExitSystem;
+    default:
+      return kExitStore;
+  }
+}
+
+Result<> set_up_log(const std::string& level, const std::string& file) {
+  try {
+    auto logger = file.empty() ? spdlog::stderr_logger_mt("spillfs")
+                               : spdlog::rotating_logger_mt("spillfs", file, kLogSize, 2);
+    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
+    logger->flush_on(spdlog::level::info);
+    spdlog::set_default_logger(std::move(logger));
+    spdlog::set_level(spdlog::level::from_str(level));
+    return {};
+  } catch (const spdlog::spdlog_ex& problem) {
+    return fail(EIO, fmt::format("open the log: {}", problem.what()));
+  }
+}
+
+// Everything but the mount itself: what can be wrong is found before a process is left behind.
+ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options, Streams streams,
+                        const std::function<void()>& ready) {
+  if (auto log = set_up_log(options.log_level, {}); !log) {
+    return report(log.error(), kExitSystem, streams);
+  }
+  auto mountpoint = check_mountpoint(command.mountpoint, command.store);
+  if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
+  auto store = Store::open_or_create(command.store, options.data);
+  if (!store) return report(store.error(), store_exit_code(store.error()), streams);
+  if (!command.foreground) {
+    spdlog::drop("spillfs");
+    auto log = set_up_log(options.log_level, store->path() + "/spillfs.log");
+    if (!log) return report(log.error(), kExitSystem, streams);
+  }
+  auto ended =
+      supervise({.store = *std::move(store), .mountpoint = *mountpoint, .options = options}, ready);
+  if (!ended) return report(ended.error(), kExitSystem, streams);
+  return *ended;
+}
+
+void leave_terminal() {
+  const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
+  if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
+}
+
+// The parent waits for one byte: the mount is ready; or for the child's exit code.
+ExitCode mount_in_background(const MountCommand& command, const MountOptions& options,
+                             Streams streams) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+    return report(fail_errno(errno, "make a pipe").value(), kExitSystem, streams);
+  }
+  Fd from_child(ends[0]);
+  Fd to_parent(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return report(fail_errno(errno, "fork").value(), kExitSystem, streams);
+  if (child == 0) {
+    from_child.reset();
+    ::setsid();
+    const ExitCode code = mount_and_stay(command, options, streams, [&to_parent] {
+      leave_terminal();
+      if (::write(to_parent.get(), "+", 1) == 1) to_parent.reset();
+    });
+    ::_exit(code);
+  }
+  to_parent.reset();
+  char byte = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(from_child.get(), &byte, 1);
+  } while (got < 0 && errno == EINTR);
+  if (got == 1) return kExitSuccess;
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? static_cast<ExitCode>(WEXITSTATUS(status)) : kExitSystem;
+}
+
+}  // namespace
+
+ExitCode report(const Error& error, ExitCode code, Streams streams) {
+  streams.err << "spillfs: " << error.context << std::endl;
+  return code;
+}
+
+std::string mount_help() {
+  std::string text = "Options (-o name=value,…):\n";
+  for (const OptionSpec& spec : option_table()) {
+    const std::string name =
+        spec.value.empty() ? std::string(spec.name) : fmt::format("{}={}", spec.name, spec.value);
+    text += fmt::format("  {:<22} {} [{}]\n", name, spec.help, spec.fallback);
+  }
+  return text;
+}
+
+ExitCode run_mount(const MountCommand& command, Streams streams) {
+  MountOptions options;
+  for (const std::string& text : command.options) {
+    if (auto parsed = parse_options(text, options); !parsed) {
+      return report(parsed.error(), kExitUsage, streams);
+    }
+  }
+  if (!command.foreground) return mount_in_background(command, options, streams);
+  return mount_and_stay(command, options, streams, [] { spdlog::info("ready"); });
+}
+
+}  // namespace spillfs::fs

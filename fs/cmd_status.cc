@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "fs/commands.h"
+#include "fs/fuse_mount.h"
+
+namespace spillfs::fs {
+namespace {
+
+void print_lines(const nlohmann::json& status, std::ostream& out) {
+  for (const auto& [key, value] : status.items()) {
+    out << fmt::format("{:<20} {}\n", key,
+                       value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+}  // namespace
+
+ExitCode run_status(const StatusCommand& command, Streams streams) {
+  const std::vector<std::string> mountpoints =
+      command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
+  nlohmann::json all = nlohmann::json::array();
+  for (const std::string& mountpoint : mountpoints) {
+    std::ifstream file(mountpoint + "/.spillfs/status");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    auto status = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!status.is_object()) {
+      return report({.code = EINVAL,
+                     .context = fmt::format("no live spillfs is mounted on {}", mountpoint),
+                     .where = {}},
+                    kExitMountpoint, streams);
+    }
+    if (!command.json) print_lines(status, streams.out);
+    all.push_back(std::move(status));
+  }
+  if (command.json) streams.out << (command.mountpoint.empty() ? all : all.front()).dump(2) << '\n';
+  if (!command.json && all.empty()) streams.out << "no spillfs is mounted\n";
+  return kExitSuccess;
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "fs/commands.h"
+#include "fs/fuse_mount.h"
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr int kPatience = 60'000;  // milliseconds for the daemon to seal what is open
+
+// The process to wait for; empty when it can't be found out.
+Fd supervisor_of(const std::string& mountpoint) {
+  std::ifstream file(mountpoint + "/.spillfs/status");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return {};
+  const auto pid = json.value("supervisor_pid", 0);
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+}  // namespace
+
+ExitCode run_umount(const UmountCommand& command, Streams streams) {
+  std::string path = std::filesystem::absolute(command.mountpoint).lexically_normal().string();
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (!is_mounted(path)) {
+    return report(
+        {.code = EINVAL, .context = fmt::format("no spillfs is mounted on {}", path), .where = {}},
+        kExitMountpoint, streams);
+  }
+  const Fd supervisor = supervisor_of(path);
+  if (auto done = unmount_fuse(path); !done) return report(done.error(), kExitSystem, streams);
+  if (!supervisor) return kExitSuccess;
+  pollfd ended{.fd = supervisor.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&ended, 1, kPatience) == 1) return kExitSuccess;
+  return report({.code = ETIMEDOUT,
+                 .context = fmt::format("{} is unmounted, but files in it are still open and its "
+                                        "daemon goes on until they are closed",
+                                        path),
+                 .where = {}},
+                kExitSystem, streams);
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_file_ops.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "fs/fuse_ops.h"
+#include "fs/fuse_reply.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kListPage = 128;  // directory entries read at a time
+
+// libfuse does not hand the raw request to its operations; they run on the thread that read it.
+thread_local Bytes request_of_this_thread;
+
+HandleId handle_of(const fuse_file_info* file) { return HandleId{file->fh}; }
+
+fuse_file_info control_file(std::uint64_t handle, fuse_file_info asked) {
+  asked.fh = handle;
+  asked.direct_io = 1;  // its length changes by itself
+  return asked;
+}
+
+void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
+  const auto open = [&]() -> Result<std::uint64_t> {
+    if ((asked.flags & O_ACCMODE) != O_RDONLY) return fail(EPERM, "control files are read-only");
+    return context_of(req).control->open(InodeId{id});
+  };
+  serve(req, "open", open, [&](fuse_req_t r, Result<std::uint64_t>& handle) {
+    const fuse_file_info told = control_file(*handle, asked);
+    if (fuse_reply_open(r, &told) != 0) context_of(r).control->release(*handle);
+  });
+}
+
+void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
+  if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
+  const bool kill = wants_privileges_killed(current_request());
+  const auto open = [=, flags = file->flags, &volume = volume_of(req)]() -> Result<Opened> {
+    if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
+    return volume.open_file(InodeId{id}, flags);
+  };
+  const auto reply = [info = *file](fuse_req_t r, Result<Opened>& opened) {
+    const fuse_file_info told = told_about(context_of(r).features, *opened, info);
+    if (fuse_reply_open(r, &told) != 0) static_cast<void>(volume_of(r).release(opened->handle));
+  };
+  serve_or_park(req, "open", open, reply);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse_file_info* file) {
+  const auto at = static_cast<std::uint64_t>(offset);
+  if (ControlFiles::owns(InodeId{id})) {
+    return serve(
+        req, "read", [&] { return context_of(req).control->read(file->fh, at, size); },
+        [](fuse_req_t r, Result<std::string>& text) {
+          fuse_reply_buf(r, text->data(), text->size());
+        });
+  }
+  // One buffer per thread, as large as its largest read so far.
+  thread_local std::vector<char> buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  const MutableBytes into = std::as_writable_bytes(std::span(buffer)).first(size);
+  serve(
+      req, "read", [&] { return volume_of(req).read(handle_of(file), into, at); },
+      [&](fuse_req_t r, Result<std::size_t>& got) { fuse_reply_buf(r, buffer.data(), *got); });
+}
+
+void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size, off_t offset,
+              fuse_file_info* file) {
+  Volume& volume = volume_of(req);
+  const HandleId handle = handle_of(file);
+  const auto at = static_cast<std::uint64_t>(offset);
+  if (wants_privileges_killed(current_request())) {
+    auto kill = [&] { return volume.set_attributes(InodeId{id}, {.kill_privileges = true}); };
+    if (auto killed = guarded(kill); !killed) return reply_error(req, "write", killed.error());
+  }
+  auto write = [&] { return volume.write(handle, as_bytes({data, size}), at); };
+  const auto written = guarded(write);
+  if (written) {
+    fuse_reply_write(req, size);
+  } else if (written.error().code != kWaitForSpace) {
+    reply_error(req, "write", written.error());
+  } else {
+    context_of(req).parking->wait_for_space(attempt_to(
+        req, "write",
+        [=, &volume, copy = std::string(data, size)] {
+          return volume.write(handle, as_bytes(copy), at);
+        },
+        [size](fuse_req_t r, Result<>&) { fuse_reply_write(r, size); }));
+  }
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
+  if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
+  serve_or_park(
+      req, "flush",
+      [handle = handle_of(file), &volume = volume_of(req)] { return volume.flush(handle); },
+      kReplyDone);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
+  if (ControlFiles::owns(InodeId{id})) {
+    context_of(req).control->release(file->fh);
+    return void(fuse_reply_err(req, 0));
+  }
+  serve(req, "release", [&] { return volume_of(req).release(handle_of(file)); });
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* file) {
+  if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
+  serve_slowly(
+      req, "fsync",
+      [handle = handle_of(file), &volume = volume_of(req)] { return volume.fsync(handle); },
+      kReplyDone);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off_t length,
+                  fuse_file_info* file) {
+  const auto allocate = [=, handle = handle_of(file), &volume = volume_of(req)]() -> Result<> {
+    if (ControlFiles::owns(InodeId{id})) return fail(EPERM, "control files are read-only");
+    return volume.allocate(handle, mode, static_cast<std::uint64_t>(offset),
+                           static_cast<std::uint64_t>(length));
+  };
+  serve_slowly(req, "fallocate", allocate, kReplyDone);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t id, off_t offset, int whence, fuse_file_info* file) {
+  const auto seek = [&]() -> Result<std::uint64_t> {
+    if (ControlFiles::owns(InodeId{id})) return fail(EINVAL, "control files have no holes");
+    return volume_of(req).seek(handle_of(file), static_cast<std::uint64_t>(offset), whence);
+  };
+  serve(req, "lseek", seek, [](fuse_req_t r, Result<std::uint64_t>& found) {
+    fuse_reply_lseek(r, static_cast<off_t>(*found));
+  });
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from_id, off_t from_offset, fuse_file_info* from,
+                        fuse_ino_t to_id, off_t to_offset, fuse_file_info* to, std::size_t length,
+                        int /*flags*/) {
+  if (ControlFiles::owns(InodeId{from_id}) || ControlFiles::owns(InodeId{to_id})) {
+    return void(fuse_reply_err(req, EOPNOTSUPP));
+  }
+  const auto copy = [=, source = handle_of(from), target = handle_of(to),
+                     &volume = volume_of(req)] {
+    return volume.copy_range(source, static_cast<std::uint64_t>(from_offset), target,
+                             static_cast<std::uint64_t>(to_offset), length);
+  };
+  serve_slowly(req, "copy_file_range", copy,
+               [](fuse_req_t r, Result<std::uint64_t>& copied) { fuse_reply_write(r, *copied); });
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t /*id*/, fuse_file_info* file) {
+  fuse_reply_open(req, file);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t /*id*/, fuse_file_info* /*file*/) {
+  fuse_reply_err(req, 0);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* /*file*/) {
+  if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
+  serve_slowly(
+      req, "fsyncdir",
+      [id, &volume = volume_of(req)] { return volume.fsync_directory(InodeId{id}); }, kReplyDone);
+}
+
+enum class Listing : std::uint8_t { kNames, kWithAttributes };
+
+// A readdir reply being filled.
+struct ListReply {
+  explicit ListReply(std::size_t size) : bytes(size, '\0') {}
+  std::string bytes;
+  std::size_t used = 0;
+};
+
+// False when the entry does not fit any more.
+bool add_entry(fuse_req_t req, Listing listing, ListReply& reply, const DirectoryEntry& entry) {
+  const auto next = static_cast<off_t>(entry.cookie);
+  char* to = reply.bytes.data() + reply.used;
+  const std::size_t room = reply.bytes.size() - reply.used;
+  std::size_t needed = 0;
+  if (listing == Listing::kNames) {
+    needed = fuse_add_direntry(req, to, room, entry.name.c_str(), &entry.attributes, next);
+  } else {
+    fuse_entry_param with = entry_of(entry.attributes);
+    if (entry.name == "." || entry.name == "..") with.ino = 0;  // the kernel looks those up itself
+    needed = fuse_add_direntry_plus(req, to, room, entry.name.c_str(), &with, next);
+  }
+  if (needed > room) return false;
+  reply.used += needed;
+  return true;
+}
+
+Result<std::vector<DirectoryEntry>> list_control(ControlFiles& control, std::uint64_t after) {
+  std::vector<DirectoryEntry> entries;
+  if (after < 1) {
+    entries.push_back({1, ".", SPILLFS_TRY(control.attributes(ControlFiles::kFolder))});
+  }
+  if (after < 2) {
+    entries.push_back({2, "..", SPILLFS_TRY(control.attributes(ControlFiles::kFolder))});
+  }
+  std::uint64_t cookie = 2;
+  for (const std::string& name : control.names()) {
+    if (++cookie <= after) continue;
+    entries.push_back({cookie, name, SPILLFS_TRY(control.lookup(ControlFiles::kFolder, name))});
+  }
+  return entries;
+}
+
+void list(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, Listing listing) {
+  const auto fill = [&]() -> Result<ListReply> {
+    ListReply reply(size);
+    auto after = static_cast<std::uint64_t>(offset);
+    for (;;) {
+      const auto entries = ControlFiles::owns(InodeId{id})
+                               ? SPILLFS_TRY(list_control(*context_of(req).control, after))
+                               : SPILLFS_TRY(volume_of(req).list(InodeId{id}, after, kListPage));
+      if (entries.empty()) return reply;
+      for (const DirectoryEntry& entry : entries) {
+        if (!add_entry(req, listing, reply, entry)) return reply;
+        after = entry.cookie;
+      }
+    }
+  };
+  serve(req, "readdir", fill, [](fuse_req_t r, Result<ListReply>& reply) {
+    fuse_reply_buf(r, reply->bytes.data(), reply->used);
+  });
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset,
+                fuse_file_info* /*file*/) {
+  list(req, id, size, offset, Listing::kNames);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset,
+                    fuse_file_info* /*file*/) {
+  list(req, id, size, offset, Listing::kWithAttributes);
+}
+
+fuse_attr raw_attributes(const struct stat& from) {
+  return {.ino = from.st_ino,
+          .size = static_cast<std::uint64_t>(from.st_size),
+          .blocks = static_cast<std::uint64_t>(from.st_blocks),
+          .atime = static_cast<std::uint64_t>(from.st_atim.tv_sec),
+          .mtime = static_cast<std::uint64_t>(from.st_mtim.tv_sec),
+          .ctime = static_cast<std::uint64_t>(from.st_ctim.tv_sec),
+          .atimensec = static_cast<std::uint32_t>(from.st_atim.tv_nsec),
+          .mtimensec = static_cast<std::uint32_t>(from.st_mtim.tv_nsec),
+          .ctimensec = static_cast<std::uint32_t>(from.st_ctim.tv_nsec),
+          .mode = from.st_mode,
+          .nlink = static_cast<std::uint32_t>(from.st_nlink),
+          .uid = from.st_uid,
+          .gid = from.st_gid,
+          .rdev = static_cast<std::uint32_t>(from.st_rdev),
+          .blksize = static_cast<std::uint32_t>(from.st_blksize),
+          .flags = 0};
+}
+
+void reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
+  fuse_out_header header{};
+  header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
+  header.error = -error;
+  header.unique = unique;
+  // writev's interface wants pointers that it does not write through.
+  std::array<iovec, 2> parts{iovec{&header, sizeof(header)},
+                             iovec{const_cast<std::byte*>(body.data()), body.size()}};
+  if (::writev(fuse, parts.data(), static_cast<int>(parts.size())) < 0) {
+    spdlog::debug("the kernel no longer waits for request {}", unique);
+  }
+}
+
+// O_TMPFILE, which libfuse does not know.
+void serve_tmpfile(FuseContext& context, Bytes request) {
+  auto create = [&]() -> Result<Opened> {
+    const TmpfileRequest asked = SPILLFS_TRY(parse_tmpfile(request));
+    return context.volume->create_unnamed(InodeId{asked.directory}, asked.mode, asked.flags,
+                                          {.uid = asked.uid, .gid = asked.gid});
+  };
+  const std::uint64_t unique = load<fuse_in_header>(request).unique;
+  const auto opened = guarded(create);
+  if (!opened) {
+    const int code = opened.error().code == kWaitForSpace ? ENOSPC : opened.error().code;
+    return reply_raw(context.fuse, unique, code, {});
+  }
+  struct {
+    fuse_entry_out entry;
+    fuse_open_out open;
+  } body{};
+  body.entry.nodeid = opened->attributes.st_ino;
+  body.entry.generation = 1;
+  body.entry.entry_valid = body.entry.attr_valid = static_cast<std::uint64_t>(kCacheSeconds);
+  body.entry.attr = raw_attributes(opened->attributes);
+  body.open.fh = static_cast<std::uint64_t>(opened->handle);
+  body.open.open_flags = FOPEN_KEEP_CACHE;
+  reply_raw(context.fuse, unique, 0, bytes_of(body));
+}
+
+}  // namespace
+
+fuse_entry_param entry_of(const struct stat& attributes) {
+  fuse_entry_param entry{};
+  entry.ino = attributes.st_ino;
+  entry.generation = 1;  // an inode number never comes back
+  entry.attr = attributes;
+  entry.attr_timeout = entry.entry_timeout = kCacheSeconds;
+  return entry;
+}
+
+fuse_file_info told_about(const KernelFeatures& features, const Opened& opened,
+                          fuse_file_info asked) {
+  asked.fh = static_cast<std::uint64_t>(opened.handle);
+  // A writer's own pages help nobody: its bytes go out in requests of up to 1 MiB instead.
+  const bool only_writes = (asked.flags & O_ACCMODE) == O_WRONLY;
+  asked.direct_io = only_writes && features.direct_writes ? 1 : 0;
+  asked.keep_cache = opened.keep_cache ? 1 : 0;
+  return asked;
+}
+
+Bytes current_request() { return request_of_this_thread; }
+
+void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
+  if (is_tmpfile(request)) return serve_tmpfile(context, request);
+  request_of_this_thread = request;
+  fuse_buf buffer{};
+  buffer.size = request.size();
+  buffer.mem = request.data();
+  fuse_session_process_buf(&session, &buffer);
+  request_of_this_thread = {};
+}
+
+void add_file_operations(fuse_lowlevel_ops& ops) {
+  ops.open = op_open;
+  ops.read = op_read;
+  ops.write = op_write;
+  ops.flush = op_flush;
+  ops.release = op_release;
+  ops.fsync = op_fsync;
+  ops.fallocate = op_fallocate;
+  ops.lseek = op_lseek;
+  ops.copy_file_range = op_copy_file_range;
+  ops.opendir = op_opendir;
+  ops.releasedir = op_releasedir;
+  ops.fsyncdir = op_fsyncdir;
+  ops.readdir = op_readdir;
+  ops.readdirplus = op_readdirplus;
+}
+
+}  // namespace spillfs::fs

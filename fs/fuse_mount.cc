@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_mount.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <vector>
+
+#include "fs/fuse_api.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr const char* kType = "fuse.spillfs";
+
+struct DestroySession {
+  void operator()(fuse_session* session) const { fuse_session_destroy(session); }
+};
+using Session = std::unique_ptr<fuse_session, DestroySession>;
+
+Result<Session> new_session(const std::string& source, AllowOther other) {
+  const std::string options = fmt::format("fsname={},subtype=spillfs,default_permissions{}", source,
+                                          other == AllowOther::kYes ? ",allow_other" : "");
+  std::array<std::string, 3> words{"spillfs", "-o", options};
+  std::array<char*, 4> argv{words[0].data(), words[1].data(), words[2].data(), nullptr};
+  fuse_args args = FUSE_ARGS_INIT(3, argv.data());
+  const fuse_lowlevel_ops nothing{};
+  Session session(fuse_session_new(&args, &nothing, sizeof(nothing), nullptr));
+  fuse_opt_free_args(&args);
+  if (session == nullptr) return fail(EINVAL, "libfuse refused the mount options");
+  return session;
+}
+
+// "/a\040b" as /proc/self/mountinfo writes "/a b".
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out.push_back(static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)));
+      i += 3;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+struct MountEntry {
+  std::string where;
+  std::string type;
+};
+
+// proc(5): "36 35 98:0 /root /where options - type source options"
+std::vector<MountEntry> mount_table() {
+  std::vector<MountEntry> entries;
+  std::ifstream table("/proc/self/mountinfo");
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream words(line);
+    std::string skip;
+    MountEntry entry;
+    words >> skip >> skip >> skip >> skip >> entry.where;
+    while (words >> skip && skip != "-") {
+    }
+    words >> entry.type;
+    entry.where = unescape(entry.where);
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+Result<> run_fusermount(const std::string& mountpoint) {
+  std::array<std::string, 5> words{"fusermount3", "-u", "-z", "--", mountpoint};
+  std::array<char*, 6> argv{};
+  for (std::size_t i = 0; i < words.size(); ++i) argv.at(i) = words.at(i).data();
+  pid_t child = 0;
+  if (::posix_spawnp(&child, "fusermount3", nullptr, nullptr, argv.data(), environ) != 0) {
+    return fail(ENOENT, "fusermount3 is needed to unmount as an ordinary user");
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) return fail(EPERM, "fusermount3 could not unmount " + mountpoint);
+  return {};
+}
+
+}  // namespace
+
+Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other) {
+  const Session session = SPILLFS_TRY(new_session(source, other));
+  if (fuse_session_mount(session.get(), mountpoint.c_str()) != 0) {
+    return fail(EIO, "can't mount on " + mountpoint);
+  }
+  // The session closes its own copy when it goes; it does not unmount unless told to.
+  Fd fuse(::fcntl(fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));
+  if (!fuse) return fail_errno(errno, "keep the FUSE descriptor");
+  return fuse;
+}
+
+Result<> unmount_fuse(const std::string& mountpoint) {
+  if (::umount2(mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return {};
+  if (errno != EPERM) return fail_errno(errno, "unmount " + mountpoint);
+  return run_fusermount(mountpoint);
+}
+
+bool is_mounted(const std::string& mountpoint) {
+  bool found = false;
+  for (const MountEntry& entry : mount_table()) {
+    if (entry.where == mountpoint) found = entry.type == kType;  // the last one is on top
+  }
+  return found;
+}
+
+std::vector<std::string> all_mounts() {
+  std::vector<std::string> found;
+  for (const MountEntry& entry : mount_table()) {
+    if (entry.type == kType) found.push_back(entry.where);
+  }
+  return found;
+}
+
+bool is_dead_mount(const std::string& mountpoint) {
+  struct stat found {};
+  return is_mounted(mountpoint) && ::stat(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mounting and unmounting, through libfuse, so that an ordinary user gets the same as root (with
+// fusermount3). Nothing here looks into a mount: whose daemon is dead or is this process.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "storage/base/fd.h"
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+enum class AllowOther : std::uint8_t { kNo, kYes };
+
+// Mounts on `mountpoint`; the descriptor speaks FUSE with the kernel, which begins with INIT. The
+// mount ends when its last copy is closed. `source` is what mount(8) shows.
+Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other);
+
+// Takes the mount out of the tree, also where files are open in it.
+Result<> unmount_fuse(const std::string& mountpoint);
+
+// Is a spillfs mounted exactly there? From the mount table.
+bool is_mounted(const std::string& mountpoint);
+std::vector<std::string> all_mounts();
+// Is it one whose daemon is gone?
+bool is_dead_mount(const std::string& mountpoint);
+
+}  // namespace spillfs::fs

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The FUSE operations: each takes a request, calls Volume, replies. Every one is answered exactly
+// once. No operation waits in its thread: Parking does.
+#pragma once
+
+#include "fs/control_files.h"
+#include "fs/fuse_api.h"
+#include "fs/fuse_kernel.h"
+#include "fs/parking.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+
+// The userdata of the libfuse session. What it points to outlives it.
+struct FuseContext {
+  Volume* volume = nullptr;
+  ControlFiles* control = nullptr;
+  Parking* parking = nullptr;
+  int fuse = -1;  // for replies that libfuse does not know
+  KernelFeatures features;
+};
+
+fuse_lowlevel_ops fuse_operations();
+
+// Answers one raw request, through libfuse or, where it does not know the operation, by itself.
+void serve_request(fuse_session& session, FuseContext& context, MutableBytes request);
+
+}  // namespace spillfs::fs

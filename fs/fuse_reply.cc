@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_reply.h"
+
+#include <sys/statvfs.h>
+
+namespace spillfs::fs {
+
+void reply_error(fuse_req_t request, const char* operation, const Error& error) {
+  const int code = error.code == kWaitForSpace ? ENOSPC : error.code;
+  const bool ours = code == EIO || code == ENOMEM;
+  spdlog::log(ours ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
+              describe(error));
+  fuse_reply_err(request, code);
+}
+
+void reply_with(fuse_req_t request, Result<std::string>& text) {
+  fuse_reply_readlink(request, text->c_str());
+}
+
+void reply_with(fuse_req_t request, Result<struct statvfs>& space) {
+  fuse_reply_statfs(request, &*space);
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_session.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <system_error>
+
+namespace spillfs::fs {
+namespace {
+
+constexpr int kWakeSignal = SIGUSR1;  // interrupts a read that waits for a request
+constexpr std::chrono::milliseconds kWakePause{5};
+constexpr std::size_t kPage = 4096;
+
+struct Free {
+  void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: from aligned_alloc
+};
+
+void on_init(void* /*context*/, fuse_conn_info* connection) {
+  // What the kernel was told in answer_init(), as far as libfuse needs to know.
+  connection->max_write = kMaxWrite;
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
+// A handler that does nothing: the signal's purpose is EINTR.
+void install_wake_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigaction(kWakeSignal, &action, nullptr);
+}
+
+}  // namespace
+
+FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options)
+    : fuse_(std::move(fuse)), options_(options), volume_(volume), parking_(options.space_wait) {
+  context_ = {.volume = &volume, .control = &control, .parking = &parking_, .fuse = fuse_.get()};
+}
+
+Result<std::unique_ptr<FuseSession>> FuseSession::open(Fd fuse, MutableBytes init, Volume& volume,
+                                                       ControlFiles& control, Options options) {
+  std::unique_ptr<FuseSession> session(new FuseSession(std::move(fuse), volume, control, options));
+  SPILLFS_TRY(session->start(init));
+  session->connect_volume();
+  return session;
+}
+
+Result<> FuseSession::start(MutableBytes init) {
+  install_wake_signal();
+  context_.features = features_of(init);
+  fuse_lowlevel_ops operations = fuse_operations();
+  operations.init = on_init;
+  std::string name = "spillfs";
+  std::array<char*, 2> argv{name.data(), nullptr};
+  fuse_args args = FUSE_ARGS_INIT(1, argv.data());
+  session_.reset(fuse_session_new(&args, &operations, sizeof(operations), &context_));
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) return fail(EINVAL, "libfuse refused the session");
+  Fd copy(::dup(fuse_.get()));  // the session closes its own
+  if (!copy) return fail_errno(errno, "copy the FUSE descriptor");
+  if (fuse_session_mount(session_.get(), fmt::format("/dev/fd/{}", copy.get()).c_str()) != 0) {
+    return fail(EIO, "libfuse refused the FUSE descriptor");
+  }
+  static_cast<void>(copy.release());
+  // libfuse answers the replayed INIT as well; the kernel ignores that reply.
+  fuse_buf buffer{};
+  buffer.size = init.size();
+  buffer.mem = init.data();
+  fuse_session_process_buf(session_.get(), &buffer);
+  return {};
+}
+
+void FuseSession::connect_volume() {
+  volume_.set_space_listener([this] { parking_.wake(); });
+  // Offset -1 touches no page: it only asks whether the kernel has the inode.
+  volume_.set_kernel_probe([this](InodeId id) {
+    return fuse_lowlevel_notify_inval_inode(session_.get(), number(id), -1, 0) != -ENOENT;
+  });
+}
+
+FuseSession::~FuseSession() {
+  volume_.set_kernel_probe(nullptr);
+  volume_.set_space_listener(nullptr);
+}
+
+void FuseSession::run() {
+  std::vector<std::jthread> threads;
+  running_ = options_.threads;
+  for (unsigned i = 0; i < options_.threads; ++i) {
+    threads.emplace_back([this] {
+      receive_loop();
+      stopped_ = true;  // the mount has ended for all of them
+      --running_;
+      running_.notify_all();
+    });
+  }
+  stopped_.wait(false);
+  // A thread may be about to read when the signal comes: repeat it until all have seen the flag.
+  while (running_ > 0) {
+    for (std::jthread& thread : threads) ::pthread_kill(thread.native_handle(), kWakeSignal);
+    std::this_thread::sleep_for(kWakePause);
+  }
+}
+
+void FuseSession::stop() {
+  stopped_ = true;
+  stopped_.notify_all();
+}
+
+void FuseSession::receive_loop() {
+  const std::unique_ptr<std::byte, Free> memory(
+      static_cast<std::byte*>(std::aligned_alloc(kPage, kRequestBuffer)));
+  while (!stopped_) {
+    const ssize_t got = ::read(fuse_.get(), memory.get(), kRequestBuffer);
+    if (got < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) continue;
+    if (got < 0 && errno == ENODEV) break;  // unmounted, or the connection was aborted
+    if (got < 0) {
+      spdlog::error("receive a request: {}", std::generic_category().message(errno));
+      break;
+    }
+    serve_request(*session_, context_, {memory.get(), static_cast<std::size_t>(got)});
+  }
+  stopped_ = true;
+  stopped_.notify_all();
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// FuseSession: serves a mount's requests from a Volume until the mount ends or stop() is called. It
+// is built on the mount's descriptor and the INIT that has been answered already.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "fs/control_files.h"
+#include "fs/fuse_ops.h"
+#include "fs/parking.h"
+#include "fs/volume.h"
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+
+class FuseSession {
+ public:
+  struct Options {
+    unsigned threads = 4;
+    std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
+  };
+  // `volume` and `control` outlive the session.
+  static Result<std::unique_ptr<FuseSession>> open(Fd fuse, MutableBytes init, Volume& volume,
+                                                   ControlFiles& control, Options options);
+  FuseSession(const FuseSession&) = delete;
+  FuseSession& operator=(const FuseSession&) = delete;
+  ~FuseSession();
+
+  // Serves until the mount has ended or stop() is called.
+  void run();
+  // May be called from any thread and from a signal handler's thread; run() returns soon.
+  void stop();
+
+ private:
+  struct Destroy {
+    void operator()(fuse_session* session) const { fuse_session_destroy(session); }
+  };
+
+  FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options);
+  Result<> start(MutableBytes init);
+  void connect_volume();
+  void receive_loop();
+
+  const Fd fuse_;
+  const Options options_;
+  Volume& volume_;
+  FuseContext context_;
+  std::unique_ptr<fuse_session, Destroy> session_;
+  Parking parking_;  // goes first: what waits is answered through the session
+  std::atomic<bool> stopped_{false};
+  std::atomic<unsigned> running_{0};
+};
+
+}  // namespace spillfs::fs

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "fs/commands.h"
+
+namespace {
+
+using spillfs::fs::ExitCode;
+
+// A usage error of CLI11 is one of ours.
+int parse_failed(const CLI::App& app, const CLI::ParseError& error) {
+  const bool asked = error.get_exit_code() == 0;  // --help, --version
+  app.exit(error);
+  return asked ? spillfs::fs::kExitSuccess : spillfs::fs::kExitUsage;
+}
+
+int run(int argc, char** argv) {
+  spillfs::fs::Streams streams{std::cout, std::cerr};
+  ExitCode code = spillfs::fs::kExitSuccess;
+  CLI::App app("spillfs: a directory that data runtimes spill to");
+  app.set_version_flag("--version", "spillfs " SPILLFS_VERSION);
+  app.require_subcommand(1);
+
+  spillfs::fs::MountCommand mount;
+  auto* verb = app.add_subcommand("mount", "Mount a store; it is made where there is none");
+  verb->add_option("store", mount.store, "the store's directory")->required();
+  verb->add_option("mountpoint", mount.mountpoint, "an empty directory")->required();
+  verb->add_option("-o", mount.options, "options, as name=value,…");
+  verb->add_flag("-f,--foreground", mount.foreground, "stay in the foreground, log to stderr");
+  verb->footer(spillfs::fs::mount_help());
+  verb->callback([&] { code = run_mount(mount, streams); });
+
+  spillfs::fs::UmountCommand umount;
+  verb = app.add_subcommand("umount", "Unmount, and wait until everything is sealed");
+  verb->add_option("mountpoint", umount.mountpoint)->required();
+  verb->callback([&] { code = run_umount(umount, streams); });
+
+  spillfs::fs::StatusCommand status;
+  verb = app.add_subcommand("status", "Say how a mount, or every mount, is doing");
+  verb->add_option("mountpoint", status.mountpoint);
+  verb->add_flag("--json", status.json);
+  verb->callback([&] { code = run_status(status, streams); });
+
+  spillfs::fs::CheckCommand check;
+  verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
+  verb->add_option("store", check.store)->required();
+  verb->callback([&] { code = run_check(check, streams); });
+
+  spillfs::fs::DumpCommand dump;
+  verb = app.add_subcommand("dump", "List the records of a fused segment");
+  verb->add_option("segment", dump.segment, "a .fused file")->required();
+  verb->callback([&] { code = run_dump(dump, streams); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return parse_failed(app, error);
+  }
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& exception) {
+    std::cerr << "spillfs: " << exception.what() << std::endl;
+    return spillfs::fs::kExitSystem;
+  }
+}

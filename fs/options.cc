@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/options.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kLargestFused = 64 * kMiB;
+
+using Set = std::function<Result<>(MountOptions&, std::string_view)>;
+
+Set set_size(std::uint64_t MountOptions::*field, std::uint64_t least, std::uint64_t most) {
+  return [=](MountOptions& options, std::string_view text) -> Result<> {
+    const std::uint64_t size = SPILLFS_TRY(parse_size(text));
+    if (size < least || size > most) {
+      return fail(EINVAL, fmt::format("'{}' is not between {} and {}", text, format_size(least),
+                                      format_size(most)));
+    }
+    options.*field = size;
+    return {};
+  };
+}
+
+std::function<std::string(const MountOptions&)> show_size(std::uint64_t MountOptions::*field) {
+  return [=](const MountOptions& options) { return format_size(options.*field); };
+}
+
+constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;
+
+Result<> set_index_reserve(MountOptions& options, std::string_view text) {
+  options.index_reserve = SPILLFS_TRY(parse_size(text));
+  return {};
+}
+
+Result<> set_threads(MountOptions& options, std::string_view text) {
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1 || count > 64) {
+    return fail(EINVAL, fmt::format("'{}' is not a number from 1 to 64", text));
+  }
+  options.threads = count;
+  return {};
+}
+
+Result<> set_space_wait(MountOptions& options, std::string_view text) {
+  std::string_view number = text;
+  if (number.ends_with('s')) number.remove_suffix(1);
+  double seconds = -1;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), seconds);
+  if (error != std::errc() || end != number.data() + number.size() || seconds < 0 ||
+      seconds > 3600) {
+    return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
+  }
+  options.space_wait = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  return {};
+}
+
+Result<> set_data(MountOptions& options, std::string_view text) {
+  options.data.clear();
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(':', at), text.size());
+    if (end == at) return fail(EINVAL, "an empty directory name; write data=DIR:DIR");
+    options.data.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return {};
+}
+
+Result<> set_log_level(MountOptions& options, std::string_view text) {
+  const std::string level(text);
+  if (spdlog::level::from_str(level) == spdlog::level::off && level != "off") {
+    return fail(EINVAL, fmt::format("'{}' is not one of debug, info, warning, error, off", text));
+  }
+  options.log_level = level;
+  return {};
+}
+
+Set set_allow_other(bool value) {
+  return [value](MountOptions& options, std::string_view) -> Result<> {
+    options.allow_other = value;
+    return {};
+  };
+}
+
+std::string show_reserve(const MountOptions& options) {
+  return options.index_reserve ? format_size(*options.index_reserve) : "auto";
+}
+
+std::vector<OptionSpec> make_table() {
+  using O = MountOptions;
+  const auto show_other = [](const O& o) {
+    return std::string(!o.allow_other ? "auto" : *o.allow_other ? "yes" : "no");
+  };
+  return {
+      {"quota", "SIZE", "0", "bytes the mount may hold; 0: what the data directories hold",
+       set_size(&O::quota, 0, kNoLimit), show_size(&O::quota)},
+      {"fuse_limit", "SIZE", "4MiB", "files up to this size share fused segments",
+       set_size(&O::fuse_limit, 0, kLargestFused), show_size(&O::fuse_limit)},
+      {"segment_size", "SIZE", "64MiB", "size of a fused segment",
+       set_size(&O::segment_size, kMiB, 4 * kGiB), show_size(&O::segment_size)},
+      {"staging", "SIZE", "64MiB", "memory for bytes that are not sealed yet",
+       set_size(&O::staging, kMiB, 16 * kGiB), show_size(&O::staging)},
+      {"pool", "SIZE", "1GiB", "dead segments kept for recycling", set_size(&O::pool, 0, kNoLimit),
+       show_size(&O::pool)},
+      {"block_cache", "SIZE", "64MiB", "memory for the index's blocks",
+       set_size(&O::block_cache, kMiB, 64 * kGiB), show_size(&O::block_cache)},
+      {"index_reserve", "SIZE", "auto",
+       "space left free for the index; auto: the larger of 256MiB and 2 %", set_index_reserve,
+       show_reserve},
+      {"threads", "N", "4", "threads that receive requests", set_threads,
+       [](const O& o) { return std::to_string(o.threads); }},
+      {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",
+       set_space_wait,
+       [](const O& o) {
+         return fmt::format("{:g}s", static_cast<double>(o.space_wait.count()) / 1000);
+       }},
+      {"data", "DIR[:DIR…]", "STORE", "data directories of a new store", set_data,
+       [](const O& o) { return fmt::format("{}", fmt::join(o.data, ":")); }},
+      {"log_level", "LEVEL", "info", "debug, info, warning, error or off", set_log_level,
+       [](const O& o) { return o.log_level; }},
+      {"allow_other", "", "for root", "other users may use the mount, as its permissions say",
+       set_allow_other(true), show_other},
+      {"no_allow_other", "", "for others", "only the mounting user may use the mount",
+       set_allow_other(false), nullptr},
+  };
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row.back();
+}
+
+Failure unknown_option(std::string_view name) {
+  const auto table = option_table();
+  const auto nearest =
+      std::min_element(table.begin(), table.end(), [&](const auto& a, const auto& b) {
+        return edit_distance(name, a.name) < edit_distance(name, b.name);
+      });
+  return fail(EINVAL, fmt::format("unknown option '{}'; did you mean '{}'? 'spillfs mount --help' "
+                                  "lists them all",
+                                  name, nearest->name));
+}
+
+Result<> parse_option(std::string_view word, MountOptions& options) {
+  const std::size_t equals = word.find('=');
+  const std::string_view name = word.substr(0, equals);
+  const auto table = option_table();
+  const auto spec =
+      std::find_if(table.begin(), table.end(), [&](const auto& s) { return s.name == name; });
+  if (spec == table.end()) return unknown_option(name);
+  const bool has_value = equals != std::string_view::npos;
+  if (has_value == spec->value.empty()) {
+    return fail(EINVAL, has_value ? fmt::format("option '{}' takes no value", name)
+                                  : fmt::format("option '{}' needs a value: {}={}", name, name,
+                                                spec->value));
+  }
+  const auto set = spec->set(options, has_value ? word.substr(equals + 1) : "");
+  if (set) return {};
+  return fail(EINVAL, fmt::format("option '{}': {}", name, set.error().context));
+}
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() {
+  static const std::vector<OptionSpec> table = make_table();
+  return table;
+}
+
+Result<> parse_options(std::string_view text, MountOptions& options) {
+  while (!text.empty()) {
+    const std::size_t comma = std::min(text.find(','), text.size());
+    if (comma != 0) SPILLFS_TRY(parse_option(text.substr(0, comma), options));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return {};
+}
+
+std::string format_options(const MountOptions& options) {
+  std::string text;
+  for (const OptionSpec& spec : option_table()) {
+    if (spec.show) text += fmt::format("{}={}\n", spec.name, spec.show(options));
+  }
+  return text;
+}
+
+}  // namespace spillfs::fs

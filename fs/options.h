@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of a mount: one table, from which -o, --help, .spillfs/config and docs/CLI.md come.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/bytes.h"
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+struct MountOptions {
+  std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
+  std::uint64_t fuse_limit = 4 * kMiB;
+  std::uint64_t segment_size = 64 * kMiB;
+  std::uint64_t staging = 64 * kMiB;
+  std::uint64_t pool = kGiB;
+  std::uint64_t block_cache = 64 * kMiB;
+  std::optional<std::uint64_t> index_reserve;  // bytes; none: max(256 MiB, 2 %)
+  std::uint64_t threads = 4;
+  std::chrono::milliseconds space_wait{10000};
+  std::vector<std::string> data;  // data directories of a new store; none: the store itself
+  std::string log_level = "info";
+  std::optional<bool> allow_other;  // none: for root
+};
+
+struct OptionSpec {
+  std::string_view name;
+  std::string_view value;  // what it takes: "SIZE", "SECONDS", …; empty for a switch
+  std::string_view fallback;
+  std::string_view help;
+  std::function<Result<>(MountOptions&, std::string_view)> set;
+  std::function<std::string(const MountOptions&)> show;
+};
+
+std::span<const OptionSpec> option_table();
+
+// "quota=10GiB,threads=8" on top of `options`. EINVAL with a sentence that names what is wrong and,
+// for an unknown name, the nearest known one.
+Result<> parse_options(std::string_view text, MountOptions& options);
+// "quota=0\nfuse_limit=4MiB\n…"
+std::string format_options(const MountOptions& options);
+
+}  // namespace spillfs::fs

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/parking.h"
+
+#include <utility>
+
+namespace spillfs::fs {
+namespace {
+
+constexpr int kThreads = 2;
+constexpr std::chrono::milliseconds kPause{100};
+
+}  // namespace
+
+Parking::Parking(std::chrono::milliseconds patience) : patience_(patience) {
+  for (int i = 0; i < kThreads; ++i) {
+    threads_.emplace_back([this](const std::stop_token& stop) { loop(stop); });
+  }
+}
+
+Parking::~Parking() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  changed_.notify_all();
+  threads_.clear();
+  MutexLock lock(mutex_);
+  for (Request& request : runnable_) request.attempt(Try::kLast);
+  for (Request& request : waiting_) request.attempt(Try::kLast);
+}
+
+void Parking::run(Attempt attempt) {
+  MutexLock lock(mutex_);
+  runnable_.push_back({.attempt = std::move(attempt), .deadline = Clock::now() + patience_});
+  changed_.notify_one();
+}
+
+void Parking::wait_for_space(Attempt attempt) {
+  {
+    MutexLock lock(mutex_);
+    if (waiting_.size() < kLimit) {
+      waiting_.push_back({.attempt = std::move(attempt), .deadline = Clock::now() + patience_});
+      changed_.notify_one();
+      return;
+    }
+  }
+  attempt(Try::kLast);
+}
+
+void Parking::wake() {
+  MutexLock lock(mutex_);
+  for (Request& request : waiting_) runnable_.push_back(std::move(request));
+  waiting_.clear();
+  changed_.notify_all();
+}
+
+// False when it is time to stop.
+bool Parking::next(const std::stop_token& stop, Request& request) {
+  std::unique_lock<Mutex> lock(mutex_);
+  for (;;) {
+    if (stop.stop_requested()) return false;
+    if (!runnable_.empty()) {
+      request = std::move(runnable_.front());
+      runnable_.pop_front();
+      return true;
+    }
+    if (waiting_.empty()) {
+      changed_.wait(lock);
+    } else if (changed_.wait_for(lock, kPause) == std::cv_status::timeout) {
+      for (Request& waiting : waiting_) runnable_.push_back(std::move(waiting));
+      waiting_.clear();
+    }
+  }
+}
+
+void Parking::loop(const std::stop_token& stop) {
+  Request request;
+  while (next(stop, request)) {
+    const bool last = Clock::now() >= request.deadline;
+    if (request.attempt(last ? Try::kLast : Try::kMayWait)) continue;
+    MutexLock lock(mutex_);
+    waiting_.push_back(std::move(request));
+  }
+}
+
+}  // namespace spillfs::fs

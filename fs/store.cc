@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "storage/file_device.h"
+
+namespace spillfs::fs {
+namespace {
+
+namespace files = std::filesystem;
+
+constexpr off_t kBallast = 16 * static_cast<off_t>(kMiB);
+
+storage::StoreId random_id() {
+  std::random_device random;
+  storage::StoreId id;
+  for (std::byte& byte : id) byte = static_cast<std::byte>(random());
+  id[6] = (id[6] & std::byte{0x0f}) | std::byte{0x40};  // a uuid of version 4, variant 1
+  id[8] = (id[8] & std::byte{0x3f}) | std::byte{0x80};
+  return id;
+}
+
+Result<storage::StoreId> parse_id(const std::string& text) {
+  storage::StoreId id{};
+  if (text.size() != 2 * id.size()) return fail(EBADMSG, "the uuid is damaged");
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    std::uint8_t byte = 0;
+    const char* from = text.data() + 2 * i;
+    const auto [end, error] = std::from_chars(from, from + 2, byte, 16);
+    if (error != std::errc() || end != from + 2) return fail(EBADMSG, "the uuid is damaged");
+    id[i] = std::byte{byte};
+  }
+  return id;
+}
+
+bool is_empty(const std::string& folder) {
+  std::error_code ignored;
+  return std::all_of(files::directory_iterator(folder, ignored), files::directory_iterator(),
+                     [](const files::directory_entry& entry) {
+                       return entry.path().filename() == "lost+found" ||
+                              entry.path().filename() == "lock";
+                     });
+}
+
+}  // namespace
+
+Result<Store> Store::locked(const std::string& path) {
+  Store store;
+  std::error_code error;
+  store.path_ = files::canonical(path, error).string();
+  if (error) return fail_errno(error.value(), "open store " + path);
+  if (!files::is_directory(store.path_)) return fail(ENOTDIR, path + " is not a directory");
+  const std::string name = store.path_ + "/lock";
+  store.lock_ = Fd(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!store.lock_) return fail_errno(errno, "open " + name);
+  if (::flock(store.lock_.get(), LOCK_EX | LOCK_NB) == 0) return store;
+  if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + name);
+  return fail(EBUSY, fmt::format("store {} is in use by another spillfs; unmount it first", path));
+}
+
+Result<Store> Store::open(const std::string& path) {
+  if (!files::exists(path + "/" + kStoreFile)) {
+    return fail(ENOENT, fmt::format("{} is not a spillfs store (no {})", path, kStoreFile));
+  }
+  Store store = SPILLFS_TRY(locked(path));
+  SPILLFS_TRY(store.read());
+  return store;
+}
+
+Result<Store> Store::open_or_create(const std::string& path, const std::vector<std::string>& data) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    return fail_errno(errno, "make store " + path);
+  }
+  const bool made = files::exists(path + "/" + kStoreFile);
+  if (!made && !is_empty(path)) {
+    return fail(ENOTEMPTY,
+                fmt::format("{} holds other files and is not a spillfs store; give an empty or a "
+                            "new directory",
+                            path));
+  }
+  Store store = SPILLFS_TRY(locked(path));
+  if (!files::exists(store.path_ + "/" + kStoreFile)) {
+    SPILLFS_TRY(store.create(data));
+    return store;
+  }
+  SPILLFS_TRY(store.read());
+  std::vector<std::string> wanted;
+  for (const std::string& folder : data) wanted.push_back(files::weakly_canonical(folder).string());
+  if (data.empty() || wanted == store.directories_) return store;
+  return fail(EINVAL, fmt::format("store {} was made with data directories {}; leave data= out",
+                                  path, fmt::join(store.directories_, ":")));
+}
+
+Result<> Store::read() {
+  std::ifstream file(path_ + "/" + kStoreFile);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const std::string name = path_ + "/" + kStoreFile;
+  if (!json.is_object() || !json.value("format_version", nlohmann::json()).is_number_unsigned()) {
+    return fail(EBADMSG, name + " is damaged; restore it from a copy");
+  }
+  const auto version = json["format_version"].get<std::uint64_t>();
+  if (version > kStoreFormat) {
+    return fail(EPROTO, fmt::format("store {} has format version {}, this spillfs knows {}; use a "
+                                    "newer spillfs",
+                                    path_, version, kStoreFormat));
+  }
+  const auto uuid = json.value("uuid", nlohmann::json());
+  const auto folders = json.value("data_directories", nlohmann::json());
+  const bool good = uuid.is_string() && folders.is_array() && !folders.empty() &&
+                    std::all_of(folders.begin(), folders.end(),
+                                [](const auto& folder) { return folder.is_string(); });
+  if (!good) return fail(EBADMSG, name + " is damaged; restore it from a copy");
+  id_ = SPILLFS_TRY(parse_id(uuid.get<std::string>()));
+  for (const auto& folder : folders) {
+    const files::path whole = files::path(path_) / folder.get<std::string>();
+    directories_.push_back(whole.lexically_normal().string());
+    if (directories_.back().ends_with('/')) directories_.back().pop_back();
+  }
+  return {};
+}
+
+Result<> Store::create(const std::vector<std::string>& data) {
+  id_ = random_id();
+  for (const std::string& folder : data) {
+    std::error_code error;
+    files::create_directories(folder, error);
+    if (error) return fail_errno(error.value(), "make data directory " + folder);
+    directories_.push_back(files::canonical(folder).string());
+  }
+  if (directories_.empty()) directories_.push_back(path_);
+  return write();
+}
+
+// Whole or not at all: written beside, synced, renamed.
+Result<> Store::write() const {
+  nlohmann::json folders = nlohmann::json::array();
+  for (const std::string& folder : directories_) folders.push_back(folder == path_ ? "." : folder);
+  const nlohmann::json json{
+      {"format_version", kStoreFormat}, {"uuid", storage::hex(id_)}, {"data_directories", folders}};
+  const std::string text = json.dump(2) + "\n";
+  const std::string name = path_ + "/" + kStoreFile;
+  const std::string beside = name + ".new";
+  const Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::fsync(file.get()) != 0 || ::rename(beside.c_str(), name.c_str()) != 0) {
+    return fail_errno(errno, "write " + name);
+  }
+  const Fd folder(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder || ::fsync(folder.get()) != 0) return fail_errno(errno, "sync " + path_);
+  return {};
+}
+
+Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices() const {
+  std::vector<std::unique_ptr<storage::Device>> devices;
+  for (const std::string& folder : directories_) {
+    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder)));
+  }
+  return devices;
+}
+
+Result<> Store::keep_ballast() const {
+  const std::string name = path_ + "/ballast";
+  const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "open " + name);
+  const int result = ::posix_fallocate(file.get(), 0, kBallast);
+  if (result != 0) return fail_errno(result, "set aside " + name);
+  return {};
+}
+
+void Store::drop_ballast() const {
+  if (::unlink((path_ + "/ballast").c_str()) == 0) {
+    spdlog::warn("the index's file system is full: gave the ballast up so that deletes go on");
+  }
+}
+
+}  // namespace spillfs::fs

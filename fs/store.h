@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store: the directory that says which data directories belong together, holds the index, and is
+// locked while in use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/volume.h"
+#include "storage/base/fd.h"
+#include "storage/base/result.h"
+#include "storage/format.h"
+
+namespace spillfs::fs {
+
+inline constexpr std::uint64_t kStoreFormat = 1;
+inline constexpr const char* kStoreFile = "store.json";
+
+class Store {
+ public:
+  // Opens the store at `path` and locks it. Where there is none it is made, with `data` as its data
+  // directories (none: itself). Errors name what to do:
+  //   EBUSY      another process has it        EPROTO     made by a newer spillfs
+  //   ENOTEMPTY  a directory of something else EINVAL     other data directories than `data`
+  //   EBADMSG    store.json is damaged         ENOENT     a data directory is missing
+  static Result<Store> open_or_create(const std::string& path,
+                                      const std::vector<std::string>& data);
+  // As above, but a missing store is ENOENT.
+  static Result<Store> open(const std::string& path);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const storage::StoreId& id() const { return id_; }
+  [[nodiscard]] std::string index_path() const { return path_ + "/index"; }
+  [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
+  // One FileDevice per data directory, in order.
+  [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices() const;
+  // Blocks set aside on the index's file system for the day it is full; made where missing.
+  Result<> keep_ballast() const;
+  // Gives them back, so that deletes can go on.
+  void drop_ballast() const;
+
+ private:
+  Store() = default;
+  static Result<Store> locked(const std::string& path);
+  Result<> read();
+  Result<> create(const std::vector<std::string>& data);
+  Result<> write() const;
+
+  std::string path_;
+  storage::StoreId id_{};
+  std::vector<std::string> directories_;  // absolute
+  Fd lock_;
+};
+
+}  // namespace spillfs::fs

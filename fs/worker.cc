@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/worker.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+
+#include "fs/fuse_session.h"
+#include "index/rocksdb_index.h"
+#include "storage/segments.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kLeastReserve = 256 * kMiB;
+constexpr std::uint64_t kReserveShare = 50;  // a fiftieth: 2 %
+
+std::uint64_t reserve_for_index(const Store& store, const MountOptions& options) {
+  if (options.index_reserve) return *options.index_reserve;
+  struct statvfs found {};
+  if (::statvfs(store.path().c_str(), &found) != 0) return kLeastReserve;
+  return std::max(kLeastReserve, found.f_blocks * found.f_frsize / kReserveShare);
+}
+
+std::string status_text(const WorkerStart& start, Volume& volume) {
+  const Volume::Status now = volume.status();
+  const nlohmann::json json{
+      {"version", SPILLFS_VERSION},
+      {"supervisor_pid", start.supervisor},
+      {"worker_pid", ::getpid()},
+      {"mountpoint", start.mountpoint},
+      {"store", start.store->path()},
+      {"uuid", storage::hex(start.store->id())},
+      {"data_directories", start.store->directories()},
+      {"kernel", describe(features_of(start.init))},
+      {"inodes", now.inodes},
+      {"charged_bytes", now.charged},
+      {"dead_bytes", now.dead},
+      {"pool_bytes", now.pool},
+      {"quota_bytes", now.quota},
+      {"staging_free_bytes", now.staging_free},
+      {"open_handles", now.handles},
+      {"restart", "a worker that dies ends the mount"},
+  };
+  return json.dump(2) + "\n";
+}
+
+// Turns SIGTERM into stop(); all threads have the signal blocked.
+class StopOnSignal {
+ public:
+  explicit StopOnSignal(FuseSession& session)
+      : thread_([&session](const std::stop_token& stop) {
+          sigset_t signals;
+          sigemptyset(&signals);
+          sigaddset(&signals, SIGTERM);
+          constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};
+          while (!stop.stop_requested()) {
+            if (::sigtimedwait(&signals, nullptr, &kLook) == SIGTERM) session.stop();
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+}  // namespace
+
+Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
+                                 std::unique_ptr<storage::Staging> staging) {
+  storage::SegmentOptions segment_options;
+  segment_options.segment_size = options.segment_size;
+  segment_options.pool_limit = options.pool;
+  auto devices = SPILLFS_TRY(store.open_devices());
+  auto segments =
+      SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
+  auto index = SPILLFS_TRY(index::RocksdbIndex::open(
+      store.index_path(), {.block_cache = options.block_cache, .hash = {}}));
+  return Volume::Parts{
+      .index = std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
+}
+
+Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
+  ::signal(SIGPIPE, SIG_IGN);
+  auto staging =
+      SPILLFS_TRY(storage::Staging::create(std::move(start.staging), start.options.staging));
+  if (auto kept = start.store->keep_ballast(); !kept) {
+    spdlog::warn("no ballast: {}", describe(kept.error()));
+  }
+  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
+  const VolumeOptions options{.quota = start.options.quota,
+                              .fuse_limit = start.options.fuse_limit,
+                              .index_reserve = reserve_for_index(*start.store, start.options),
+                              .index_full = [&start] { start.store->drop_ballast(); }};
+  const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), options));
+  ControlFiles control;
+  control.add("status", [&] { return status_text(start, *volume); });
+  control.add("config", [&] { return format_options(start.options); });
+  const auto session =
+      SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
+                                    {.threads = static_cast<unsigned>(start.options.threads),
+                                     .space_wait = start.options.space_wait}));
+  const StopOnSignal stop(*session);
+  ready();
+  session->run();
+  return {};
+}
+
+}  // namespace spillfs::fs
