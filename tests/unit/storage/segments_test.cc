@@ -6,6 +6,7 @@
 
 #include "storage/faulty_device.h"
 #include "storage/memory_device.h"
+#include "tests/support/shared.h"
 
 namespace spillfs::storage {
 namespace {
@@ -13,30 +14,11 @@ namespace {
 constexpr DirectoryId kFirst{0};
 constexpr InodeId kInode{42};
 
-// A Device that a test keeps a hand on after the store took it.
-class Shared final : public Device {
- public:
-  explicit Shared(std::shared_ptr<Device> inner) : inner_(std::move(inner)) {}
-  Result<std::shared_ptr<File>> create(const std::string& p) override { return inner_->create(p); }
-  Result<std::shared_ptr<File>> open(const std::string& p) override { return inner_->open(p); }
-  Result<> remove(const std::string& p) override { return inner_->remove(p); }
-  Result<> rename(const std::string& a, const std::string& b) override {
-    return inner_->rename(a, b);
-  }
-  Result<std::vector<std::string>> list(const std::string& f) override { return inner_->list(f); }
-  Result<> sync_folder(const std::string& f) override { return inner_->sync_folder(f); }
-  Result<DeviceSpace> space() override { return inner_->space(); }
-  [[nodiscard]] std::string name() const override { return inner_->name(); }
-
- private:
-  const std::shared_ptr<Device> inner_;
-};
-
 class SegmentsTest : public testing::Test {
  protected:
   void open(SegmentOptions options = {.segment_size = kMiB, .first_directory = 0}) {
     std::vector<std::unique_ptr<Device>> devices;
-    for (auto& device : devices_) devices.push_back(std::make_unique<Shared>(device));
+    for (auto& device : devices_) devices.push_back(std::make_unique<tests::SharedDevice>(device));
     store_ = SegmentStore::open(std::move(devices), {}, options).value();
   }
   std::unique_ptr<PrivateSegment> create_private(std::uint64_t id, Blocks blocks) {
