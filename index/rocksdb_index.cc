@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <filesystem>
 #include <random>
 
 #include "index/codec.h"
@@ -46,6 +47,9 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
   const auto options = family_options(make_block_cache(options_.block_cache));
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (const char* name : kFamilyNames) descriptors.emplace_back(name, options);
+  std::error_code error;  // a missing folder RocksDB would log as an error before it makes it
+  std::filesystem::create_directory(folder, error);
+  if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
   rocksdb::DB* opened = nullptr;
   const auto status =
       rocksdb::DB::Open(database_options(), folder, descriptors, &families_, &opened);

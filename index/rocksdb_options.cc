@@ -48,7 +48,9 @@ class SpdlogLogger final : public rocksdb::Logger {
     std::array<char, 1024> line{};
     // RocksDB's interface is printf's.
     std::vsnprintf(line.data(), line.size(), format, arguments);  // NOLINT
-    spdlog::log(level_of(level), "rocksdb: {}", line.data());
+    std::string_view text(line.data());
+    while (text.ends_with('\n') || text.ends_with(' ')) text.remove_suffix(1);
+    spdlog::log(level_of(level), "rocksdb: {}", text);
   }
 };
 

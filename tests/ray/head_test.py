@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Ray head whose spill directory is the mount: ten times the object store is put, read back and
+dropped; plasma's fallback allocation runs there too; files and space go within 10 s."""
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import mounted as m
+
+m.need_fuse()
+m.run_with_ray()
+m.limit_time(300)
+
+import hashlib
+
+import numpy as np
+import ray
+
+STORE = 80 << 20
+OBJECT = 8 << 20
+COUNT = 10 * STORE // OBJECT
+
+
+def spilled_files(path):
+    return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+
+
+def free_bytes(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+def digest(array):
+    return hashlib.blake2b(array, digest_size=16).digest()
+
+
+def make(number):
+    return np.random.default_rng(number).integers(0, 256, OBJECT, dtype=np.uint8)
+
+
+def main(store, temporary):
+    path = str(store.path)
+    free_before = free_bytes(path)
+    ray.init(num_cpus=1, object_store_memory=STORE, object_spilling_directory=path,
+             include_dashboard=False, _temp_dir=temporary, log_to_driver=False)
+    print("== put", COUNT, "objects", flush=True)
+    sums, refs = [], []
+    for number in range(COUNT):
+        array = make(number)
+        sums.append(digest(array))
+        refs.append(ray.put(array))
+    files = spilled_files(path)
+    assert files, "Ray spilled nothing to the mount"
+    spilled = sum(os.stat(file).st_size for file in files)
+    print(f"== {len(files)} files hold {spilled >> 20} MiB", flush=True)
+    assert spilled > (COUNT * OBJECT - STORE) * 0.9, spilled
+    for number, ref in enumerate(refs):
+        assert digest(ray.get(ref, timeout=60)) == sums[number], f"object {number} differs"
+    print("== all objects are what was put", flush=True)
+
+    pinned = [ray.get(ref, timeout=60) for ref in refs[: 2 * STORE // OBJECT]]
+    for number, array in enumerate(pinned):
+        assert digest(array) == sums[number], f"pinned object {number} differs"
+    deleted = sum(1 for line in os.popen("cat /proc/[0-9]*/maps 2>/dev/null")
+                  if path in line and "plasma" in line)
+    print(f"== {2 * STORE >> 20} MiB pinned, {deleted} mappings of plasma's files", flush=True)
+    assert deleted > 0, "plasma did not fall back to the mount"
+
+    del pinned, refs, ref, array
+    m.wait_until(lambda: not spilled_files(path), 10, "the files vanish")
+    m.wait_until(lambda: free_bytes(path) > free_before - (64 << 20), 10, "the space comes back")
+    ray.shutdown()
+    print("== files gone, space back", flush=True)
+
+
+if __name__ == "__main__":
+    with m.mounted() as store, tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as temporary:
+        try:
+            main(store, temporary)
+        finally:
+            ray.shutdown()

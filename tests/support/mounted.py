@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store and its mount for a test: made in a private directory, gone afterwards.
+
+SPILLFS names the program. A test that the machine can't run calls skip(), which ctest reports.
+"""
+import contextlib
+import faulthandler
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIPPED = 77
+PROGRAM = os.environ.get("SPILLFS", "build/spillfs")
+SUSPICIOUS = ("[error]", "[critical]", "Sanitizer")
+
+
+def skip(why):
+    print(f"SKIP: {why}", flush=True)
+    sys.exit(SKIPPED)
+
+
+def need_fuse():
+    if not os.path.exists("/dev/fuse"):
+        skip("this machine has no /dev/fuse")
+    if os.geteuid() != 0:
+        skip("needs root; run 'sudo scripts/test'")
+
+
+def limit_time(seconds):
+    """Ends the process with a trace of every thread when the test takes longer."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+
+
+def run_with_ray():
+    """Goes on in the Python of build/venv, where ray is."""
+    python = pathlib.Path(PROGRAM).resolve().parent / "venv/bin/python"
+    if not python.exists():
+        skip("no ray package; run 'scripts/venv'")
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0",
+                      RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+    if pathlib.Path(sys.prefix) != python.parent.parent:
+        os.execv(python, [str(python), *sys.argv])
+
+
+def wait_until(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def is_mounted(path):
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return any(line.split()[4] == str(path) for line in mounts)
+
+
+def spillfs(*arguments, **options):
+    """Runs a verb; never raises. Its output is text."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120, check=False, **options)
+
+
+class Mounted:
+    """A store that can be mounted, killed, mounted again."""
+
+    def __init__(self, options="", directory=None):
+        self.root = pathlib.Path(directory or tempfile.mkdtemp(prefix="spillfs-"))
+        os.chmod(self.root, 0o755)
+        self.store = self.root / "store"
+        self.path = self.root / "mnt"
+        self.path.mkdir(exist_ok=True)
+        self.options = options
+        self.process = None
+        self.log_lines_allowed = ()
+
+    def log_path(self):
+        return self.root / "spillfs.log"
+
+    def mount(self, *more, prefix=()):
+        options = ["-o", self.options] if self.options else []
+        with open(self.log_path(), "ab") as log:
+            self.process = subprocess.Popen(
+                [*prefix, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(lambda: is_mounted(self.path) and self.serves() or self.ended(), 30, "mounted")
+        if self.ended():
+            raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log()}")
+        return self
+
+    def serves(self):
+        try:
+            return (self.path / ".spillfs/status").exists()
+        except OSError:
+            return False
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def log(self):
+        return self.log_path().read_text(encoding="utf-8", errors="replace")
+
+    def worker(self):
+        """The serving process's id."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(children.read_text().split()[0])
+
+    def kill(self):
+        """SIGKILL for supervisor and worker, as the OOM killer or a power button would."""
+        pids = [self.process.pid, self.worker()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+        wait_until(lambda: not any(alive(pid) for pid in pids), 30, "the daemon's end")
+
+    def umount(self):
+        done = spillfs("umount", self.path)
+        assert done.returncode == 0, done.stderr
+        assert self.process.wait(60) == 0, self.log()
+        assert not is_mounted(self.path)
+
+    def check(self):
+        done = spillfs("check", self.store)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def check_log(self):
+        for line in self.log().splitlines():
+            if any(word in line for word in SUSPICIOUS):
+                assert any(text in line for text in self.log_lines_allowed), line
+
+    def close(self):
+        """Ends whatever still runs, without judging it."""
+        if self.process is not None and not self.ended():
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        if is_mounted(self.path):
+            subprocess.run(["umount", "-l", self.path], check=False)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def mounted(options=""):
+    """A mount for the time of a test; at its end the store has to be in order."""
+    store = Mounted(options)
+    try:
+        store.mount()
+        yield store
+        store.umount()
+        store.check()
+        store.check_log()
+    except BaseException:
+        print(store.log(), file=sys.stderr)
+        raise
+    finally:
+        store.close()
