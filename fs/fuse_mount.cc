@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,8 +128,9 @@ std::vector<std::string> all_mounts() {
 }
 
 bool is_dead_mount(const std::string& mountpoint) {
-  struct stat found {};
-  return is_mounted(mountpoint) && ::stat(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
+  // Attributes may still come from the kernel's cache; statfs always asks.
+  struct statfs found {};
+  return is_mounted(mountpoint) && ::statfs(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
 }
 
 }  // namespace spillfs::fs

@@ -5,6 +5,7 @@ SPILLFS names the program. A test that the machine can't run calls skip(), which
 """
 import contextlib
 import faulthandler
+import json
 import os
 import pathlib
 import shutil
@@ -95,8 +96,10 @@ class Mounted:
         return self
 
     def serves(self):
+        """Whether it is this process that answers: a dead mount still does from the kernel's cache."""
         try:
-            return (self.path / ".spillfs/status").exists()
+            status = json.loads((self.path / ".spillfs/status").read_text())
+            return status["supervisor_pid"] == self.process.pid
         except OSError:
             return False
 
