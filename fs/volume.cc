@@ -28,8 +28,10 @@ Volume::Volume(Parts parts, VolumeOptions options)
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
   std::unique_ptr<Volume> volume(new Volume(std::move(parts), options));
   SPILLFS_TRY(volume->recover());
-  volume->reclaimer_ =
-      std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
+  if (volume->options_.reclaim_in_background) {
+    volume->reclaimer_ =
+        std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
+  }
   return volume;
 }
 
@@ -60,8 +62,25 @@ Result<VnodeRef> Volume::acquire(InodeId id) {
     if (vnode->loaded) return vnode;
   }
   ExclusiveLock lock(vnode->mutex);
-  if (!vnode->loaded) fill(*vnode, SPILLFS_TRY(index_->inode(id)));
+  if (!vnode->loaded) SPILLFS_TRY(load(*vnode));
   return vnode;
+}
+
+Result<> Volume::load(Vnode& vnode) {
+  index::Inode inode = SPILLFS_TRY(index_->inode(vnode.id));
+  if (S_ISREG(inode.mode) && inode.size == 0) {
+    // Perhaps it was never sealed, and the Vnode that knew is gone.
+    const std::uint64_t id = number(vnode.id);
+    const auto next = SPILLFS_TRY(index_->queue(index::QueueKind::kUnsealed, id - 1, 1));
+    if (!next.empty() && next[0].id == id) {
+      auto [parent, name] = SPILLFS_TRY(parse_unsealed_note(next[0].note));
+      vnode.parent = parent;
+      vnode.name = std::move(name);
+      vnode.unsealed = true;
+    }
+  }
+  fill(vnode, std::move(inode));
+  return {};
 }
 
 Result<VnodeRef> Volume::acquire_directory(InodeId id) {

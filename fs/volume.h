@@ -75,8 +75,9 @@ struct DirectoryEntry {
 struct VolumeOptions {
   std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
   std::uint64_t fuse_limit = 4 * kMiB;
-  std::uint64_t index_reserve = 0;   // bytes left free on the data directories for the index
-  std::function<void()> index_full;  // called when the index finds no space for a change
+  std::uint64_t index_reserve = 0;    // bytes left free on the data directories for the index
+  std::function<void()> index_full;   // called when the index finds no space for a change
+  bool reclaim_in_background = true;  // false: only when reclaim_now() is called
 };
 
 class Volume {
@@ -189,6 +190,7 @@ class Volume {
   // unless it says otherwise.
   Result<VnodeRef> acquire(InodeId id);
   Result<VnodeRef> acquire_directory(InodeId id);
+  Result<> load(Vnode& vnode);
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
   HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
@@ -211,15 +213,18 @@ class Volume {
   // volume_files.cc
   Result<Opened> open_vnode(const VnodeRef& vnode, int flags);
   Result<> truncate(Vnode& vnode, std::uint64_t size);
+  Result<> resize(Vnode& vnode, std::uint64_t size);
   Result<> write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset);
   Result<> stage(Vnode& vnode, Bytes from, std::uint64_t offset);
   Result<> write_private(Vnode& vnode, Bytes from, std::uint64_t offset);
   void kill_privileges(Vnode& vnode);
+  void revert(Vnode& vnode, const Error& why);
 
   // volume_content.cc: where the bytes are
   Result<> open_content(Vnode& vnode);
   Result<> make_private(Vnode& vnode);
   Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode);
+  void discard(const storage::PrivateSegment& segment);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to);
   Result<> before_change_in_place(Vnode& vnode);
   bool evict_largest(const Vnode& keep);
@@ -244,6 +249,7 @@ class Volume {
   void account_record(const Location& location, int sign) EXCLUDES(fused_mutex_);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode);
+  Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const Vnode& vnode);
 
   // volume_recovery.cc
@@ -260,6 +266,7 @@ class Volume {
   Result<> reclaim_orphans();
   Result<> reclaim_orphan(InodeId id);
   Result<> reclaim_dead();
+  std::vector<SegmentId> empty_fused() EXCLUDES(fused_mutex_);
   Result<> free_segment(SegmentId id);
   Result<> compact_all();
   Result<> compact(SegmentId segment);

@@ -84,8 +84,7 @@ Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view v
   if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
-  const auto old = index_->xattr(id, name);
-  if (!old && old.error().code != ENODATA) return tl::unexpected(old.error());
+  const auto old = SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA));
   if (old && (flags & XATTR_CREATE) != 0) return fail(EEXIST, "the xattr exists");
   if (!old && (flags & XATTR_REPLACE) != 0) return fail(ENODATA, "no such xattr");
   index::Inode after = vnode->inode;

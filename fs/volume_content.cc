@@ -37,11 +37,7 @@ Result<> Volume::make_private(Vnode& vnode) {
   std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode));
   const bool copied_up = vnode.fused != nullptr;
   if (auto copied = copy_to_private(vnode, *segment); !copied) {
-    const std::uint64_t id = number(segment->id());
-    segment.reset();
-    const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id, {}}},
-                                         .erase_queue = {{index::QueueKind::kOpening, id, {}}}});
-    if (!dropped) spdlog::warn("segment {} goes at the next start", id);
+    discard(*segment);
     return tl::unexpected(no_space(copied.error()));
   }
   vnode.segment = std::move(segment);
@@ -64,6 +60,15 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
   auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
   if (!made) return tl::unexpected(no_space(made.error()));
   return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+}
+
+// A segment no inode names yet goes.
+void Volume::discard(const storage::PrivateSegment& segment) {
+  const std::uint64_t id = number(segment.id());
+  const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id, {}}},
+                                       .erase_queue = {{index::QueueKind::kOpening, id, {}}}});
+  if (!dropped) spdlog::warn("segment {} goes at the next start", id);
+  kick_reclaim();
 }
 
 Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {

@@ -190,6 +190,12 @@ void Volume::kill_privileges(Vnode& vnode) {
 }
 
 Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
+  const auto done = resize(vnode, size);
+  if (!done && vnode.opens == 0) revert(vnode, done.error());
+  return done;
+}
+
+Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   SPILLFS_TRY(range_end(size, 0));
   SPILLFS_TRY(open_content(vnode));
   const bool to_empty = size == 0 && vnode.segment == nullptr;
@@ -317,11 +323,8 @@ Result<> Volume::release(HandleId id) {
   }
   --vnode.opens;
   if (may_write(open.flags)) --vnode.writers;
-  if (auto sealed = seal(vnode); !sealed) {
-    spdlog::error("seal inode {} at its last close: {}", number(vnode.id),
-                  describe(sealed.error()));
-    return sealed;
-  }
+  const auto sealed = seal(vnode);
+  if (!sealed && vnode.opens == 0) revert(vnode, sealed.error());
   if (vnode.opens == 0 && vnode.inode.links == 0) orphaned(open.vnode);
   if (vnode.writers == 0 && vnode.inode.links != 0 && !vnode.inode.sums_valid &&
       vnode.inode.location.placement == Placement::kPrivate) {
@@ -332,7 +335,25 @@ Result<> Volume::release(HandleId id) {
     vnode.segment.reset();
     vnode.fused.reset();
   }
-  return {};
+  return sealed;
+}
+
+// Nobody has it open and it could not be sealed, which the caller has been told: the file is what
+// it was at its last seal.
+void Volume::revert(Vnode& vnode, const Error& why) {
+  spdlog::error("inode {} falls back to its last seal: {}", number(vnode.id), describe(why));
+  if (vnode.segment != nullptr && vnode.segment->id() != vnode.inode.location.segment) {
+    discard(*vnode.segment);
+  }
+  vnode.staged.reset();
+  vnode.segment.reset();
+  vnode.fused.reset();
+  forget_sums(vnode);
+  space_.settle(vnode.charged, vnode.inode.charged);
+  fill(vnode, vnode.inode);
+  if (vnode.unsealed && !seal(vnode)) {
+    spdlog::warn("inode {} goes at the next start", number(vnode.id));
+  }
 }
 
 }  // namespace spillfs::fs

@@ -79,7 +79,8 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, Prototype p
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   ExclusiveLock lock(directory->mutex);
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
-  if (auto found = index_->find(parent, name)) return fail(EEXIST, "the name exists");
+  const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
+  if (found) return fail(EEXIST, "the name exists");
   index::Inode inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
   if (S_ISDIR(inode.mode)) inode.text = name;
   index::Inode parent_after = directory->inode;
@@ -142,7 +143,8 @@ Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view na
   if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
-  if (auto found = index_->find(parent, name)) return fail(EEXIST, "the name exists");
+  const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
+  if (found) return fail(EEXIST, "the name exists");
   // A name is only ever given to sealed bytes, so that a restart keeps the file under all of them.
   SPILLFS_TRY(seal_named(*file));
   index::Inode after = file->inode;
@@ -180,9 +182,7 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
     const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
     VnodeRef node = SPILLFS_TRY(acquire(found.inode));
     LockSet locks({directory, node});
-    const auto again = index_->find(parent, name);
-    if (!again) return tl::unexpected(again.error());
-    if (*again != found) continue;
+    if (SPILLFS_TRY(index_->find(parent, name)) != found) continue;
 
     const bool is_directory = S_ISDIR(node->inode.mode);
     if (removal == Removal::kFile && is_directory) return fail(EISDIR, "it is a directory");

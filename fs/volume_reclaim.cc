@@ -134,41 +134,49 @@ Result<> Volume::reclaim_orphan(InodeId id) {
 }
 
 Result<> Volume::reclaim_dead() {
-  auto entries = SPILLFS_TRY(index_->queue(index::QueueKind::kDead, 0, kPage));
-  std::unique_lock<Mutex> fused(fused_mutex_);
+  std::vector<SegmentId> dead = empty_fused();
+  for (std::uint64_t after = 0;;) {
+    const auto page = SPILLFS_TRY(index_->queue(index::QueueKind::kDead, after, kPage));
+    for (const index::QueueEntry& entry : page) dead.push_back(SegmentId{entry.id});
+    if (dead.empty()) return {};
+    // A delete lost to a power cut must not come back with another file's bytes.
+    SPILLFS_TRY(index_->sync());
+    for (SegmentId id : dead) warn("free a segment", free_segment(id));
+    if (page.empty()) return {};
+    after = page.back().id;
+    dead.clear();
+  }
+}
+
+std::vector<SegmentId> Volume::empty_fused() {
+  std::vector<SegmentId> empty;
+  MutexLock lock(fused_mutex_);
   for (const auto& [id, state] : fused_states_) {
     const bool current = fused_ != nullptr && number(fused_->id()) == id;
-    if (state.live == 0 && !current) entries.push_back({index::QueueKind::kDead, id, {}});
+    if (state.live == 0 && !current) empty.push_back(SegmentId{id});
   }
-  fused.unlock();
-  if (entries.empty()) return {};
-  // A delete lost to a power cut must not come back with another file's bytes.
-  SPILLFS_TRY(index_->sync());
-  for (const index::QueueEntry& entry : entries) SPILLFS_TRY(free_segment(SegmentId{entry.id}));
-  return {};
+  return empty;
 }
 
 Result<> Volume::free_segment(SegmentId id) {
   index::Batch batch{.erase_segments = {id},
                      .erase_queue = {{index::QueueKind::kDead, number(id), {}}}};
-  const auto segment = index_->segment(id);
-  if (!segment && segment.error().code != ENOENT) return tl::unexpected(segment.error());
-  std::uint64_t freed = 0;
-  if (segment && segment->kind == SegmentKind::kPrivate) {
-    MutexLock lock(reclaim_mutex_);
-    freed = dead_private_[number(id)];
-    dead_private_.erase(number(id));
-  }
+  const auto segment = SPILLFS_TRY(if_any(index_->segment(id)));
   if (segment && segment->kind == SegmentKind::kPrivate) {
     SPILLFS_TRY(segments_->recycle(id, segment->directory));
   } else if (segment) {
-    freed = segment->bytes;
     SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
   }
   SPILLFS_TRY(index_->commit(batch));
-  space_.reclaimed(freed);
-  MutexLock lock(fused_mutex_);
-  fused_states_.erase(number(id));
+  if (segment && segment->kind == SegmentKind::kFused) {
+    space_.reclaimed(segment->bytes);
+    MutexLock lock(fused_mutex_);
+    fused_states_.erase(number(id));
+  } else {
+    MutexLock lock(reclaim_mutex_);
+    const auto dead = dead_private_.extract(number(id));
+    if (!dead.empty()) space_.reclaimed(dead.mapped());
+  }
   return {};
 }
 

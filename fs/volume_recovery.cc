@@ -46,9 +46,8 @@ Result<> Volume::recover() {
 }
 
 Result<> Volume::make_root() {
-  const auto root = index_->inode(kRootInode);
+  const auto root = SPILLFS_TRY(if_any(index_->inode(kRootInode)));
   if (root) return {};
-  if (root.error().code != ENOENT) return tl::unexpected(root.error());
   const index::Time now = current_time();
   // Ray runs as an ordinary user, so the root is open to all, like /tmp.
   return index_->commit({.put_inodes = {{.id = kRootInode,
@@ -66,7 +65,7 @@ Result<> Volume::make_root() {
 Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
   index::Batch batch{.erase_queue = {entry}};
   const UnsealedName place = SPILLFS_TRY(parse_unsealed_note(entry.note));
-  const auto dentry = index_->find(place.parent, place.name);
+  const auto dentry = SPILLFS_TRY(if_any(index_->find(place.parent, place.name)));
   if (dentry && number(dentry->inode) == entry.id) {
     index::Inode parent = SPILLFS_TRY(index_->inode(place.parent));
     --parent.entries;
@@ -87,15 +86,14 @@ Result<> Volume::recover_orphan(const index::QueueEntry& entry) {
 
 Result<> Volume::recover_opening(const index::QueueEntry& entry) {
   index::Batch batch{.erase_queue = {entry}};
-  const auto segment = index_->segment(SegmentId{entry.id});
-  if (!segment && segment.error().code != ENOENT) return tl::unexpected(segment.error());
+  const auto segment = SPILLFS_TRY(if_any(index_->segment(SegmentId{entry.id})));
   if (segment && segment->kind == SegmentKind::kFused) {
     const auto trimmed = segments_->trim_fused(segment->id, segment->directory);
     if (!trimmed && trimmed.error().code != ENOENT) {
       spdlog::warn("fused segment {}: {}", entry.id, describe(trimmed.error()));
     }
   } else if (segment) {
-    const auto owner = index_->inode(segment->inode);
+    const auto owner = SPILLFS_TRY(if_any(index_->inode(segment->inode)));
     if (!owner || owner->location.segment != segment->id) {
       batch.put_queue = {{index::QueueKind::kDead, entry.id, {}}};
     }

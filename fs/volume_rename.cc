@@ -59,8 +59,7 @@ Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
   SPILLFS_TRY(check_name(to_name));
   for (;;) {
     const index::Dentry source = SPILLFS_TRY(index_->find(from, from_name));
-    const auto target = index_->find(to, to_name);
-    if (!target && target.error().code != ENOENT) return tl::unexpected(target.error());
+    const auto target = SPILLFS_TRY(if_any(index_->find(to, to_name)));
     std::vector<VnodeRef> vnodes{SPILLFS_TRY(acquire_directory(from)),
                                  SPILLFS_TRY(acquire_directory(to)),
                                  SPILLFS_TRY(acquire(source.inode))};
@@ -69,11 +68,8 @@ Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
     std::unique_lock<Mutex> moves(directory_moves_, std::defer_lock);
     if (from != to && (source.type == S_IFDIR || (target && target->type == S_IFDIR))) moves.lock();
     LockSet locks(vnodes);
-    const auto source_again = index_->find(from, from_name);
-    const auto target_again = index_->find(to, to_name);
-    if (!source_again || *source_again != source) continue;
-    if (target_again.has_value() != target.has_value()) continue;
-    if (target && *target_again != *target) continue;
+    if (SPILLFS_TRY(index_->find(from, from_name)) != source) continue;
+    if (SPILLFS_TRY(if_any(index_->find(to, to_name))) != target) continue;
     RenameNames names{from_name, to_name};
     if ((flags & RENAME_EXCHANGE) != 0) {
       if (!target) return fail(ENOENT, "nothing to exchange with");

@@ -106,12 +106,15 @@ Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
                            .metadata = {},
                            .sums = {}};
   if (vnode.inode.has_xattrs) {
-    if (auto owner = index_->xattr(vnode.id, "user.spill.owner_address"))
-      info.owner_address = *owner;
-    if (auto metadata = index_->xattr(vnode.id, "user.spill.metadata")) info.metadata = *metadata;
+    info.owner_address = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.owner_address"));
+    info.metadata = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.metadata"));
   }
   info.path = SPILLFS_TRY(path_of(vnode));
   return info;
+}
+
+Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
+  return SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA)).value_or("");
 }
 
 // Where the name of a new file is; a file sealed before has no one path (it may be linked), and the

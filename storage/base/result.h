@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <utility>
@@ -46,6 +47,14 @@ T take(Result<T>&& result) {
   return *std::move(result);
 }
 inline void take(Result<>&&) {}
+
+// The value, or nothing where the error is `absent`; any other error stays one.
+template <class T>
+Result<std::optional<T>> if_any(Result<T>&& result, int absent = ENOENT) {
+  if (result) return std::optional<T>(*std::move(result));
+  if (result.error().code == absent) return std::optional<T>();
+  return Failure(std::move(result).error());
+}
 
 // "write segments/7.private: Input/output error [file_device.cc:41]", for a log line.
 std::string describe(const Error& error);
