@@ -63,16 +63,13 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
     auto log = set_up_log(options.log_level, store->path() + "/spillfs.log");
     if (!log) return report(log.error(), kExitSystem, streams);
   }
-  auto ended =
-      supervise({.store = *std::move(store), .mountpoint = *mountpoint, .options = options}, ready);
+  auto ended = supervise({.store = *std::move(store),
+                          .mountpoint = *mountpoint,
+                          .options = options,
+                          .background = !command.foreground},
+                         ready);
   if (!ended) return report(ended.error(), kExitSystem, streams);
   return *ended;
-}
-
-void leave_terminal() {
-  const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
-  if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
 }
 
 // The parent waits for one byte: the mount is ready; or for the child's exit code.
@@ -90,7 +87,6 @@ ExitCode mount_in_background(const MountCommand& command, const MountOptions& op
     from_child.reset();
     ::setsid();
     const ExitCode code = mount_and_stay(command, options, streams, [&to_parent] {
-      leave_terminal();
       if (::write(to_parent.get(), "+", 1) == 1) to_parent.reset();
     });
     ::_exit(code);

@@ -46,6 +46,13 @@ Result<storage::StoreId> parse_id(const std::string& text) {
   return id;
 }
 
+bool on_one_file_system(const std::string& a, const std::string& b) {
+  struct stat of_a {};
+  struct stat of_b {};
+  return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 &&
+         of_a.st_dev == of_b.st_dev;
+}
+
 bool is_empty(const std::string& folder) {
   std::error_code ignored;
   return std::all_of(files::directory_iterator(folder, ignored), files::directory_iterator(),
@@ -129,6 +136,9 @@ Result<> Store::read() {
     const files::path whole = files::path(path_) / folder.get<std::string>();
     directories_.push_back(whole.lexically_normal().string());
     if (directories_.back().ends_with('/')) directories_.back().pop_back();
+    if (files::is_directory(directories_.back())) continue;
+    return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
+                                    directories_.back(), path_));
   }
   return {};
 }
@@ -164,10 +174,12 @@ Result<> Store::write() const {
   return {};
 }
 
-Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices() const {
+Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(
+    std::uint64_t reserve) const {
   std::vector<std::unique_ptr<storage::Device>> devices;
   for (const std::string& folder : directories_) {
-    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder)));
+    const std::uint64_t kept = on_one_file_system(folder, path_) ? reserve : 0;
+    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder, kept)));
   }
   return devices;
 }
@@ -181,10 +193,10 @@ Result<> Store::keep_ballast() const {
   return {};
 }
 
-void Store::drop_ballast() const {
-  if (::unlink((path_ + "/ballast").c_str()) == 0) {
-    spdlog::warn("the index's file system is full: gave the ballast up so that deletes go on");
-  }
+bool Store::drop_ballast() const {
+  if (::unlink((path_ + "/ballast").c_str()) != 0) return false;
+  spdlog::warn("the index's file system is full: gave the ballast up so that deletes go on");
+  return true;
 }
 
 }  // namespace spillfs::fs

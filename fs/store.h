@@ -34,12 +34,14 @@ class Store {
   [[nodiscard]] const storage::StoreId& id() const { return id_; }
   [[nodiscard]] std::string index_path() const { return path_ + "/index"; }
   [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
-  // One FileDevice per data directory, in order.
-  [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices() const;
+  // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
+  // bytes of it free.
+  [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices(
+      std::uint64_t reserve) const;
   // Blocks set aside on the index's file system for the day it is full; made where missing.
   Result<> keep_ballast() const;
-  // Gives them back, so that deletes can go on.
-  void drop_ballast() const;
+  // Gives them back, so that deletes can go on; false when there was nothing to give.
+  bool drop_ballast() const;
 
  private:
   Store() = default;

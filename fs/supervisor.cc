@@ -70,6 +70,12 @@ Result<> await_worker(Fd pipe) {
   ::_exit(done ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
+void leave_terminal() {
+  const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
+  if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
+}
+
 class Supervisor {
  public:
   explicit Supervisor(MountPlan plan) : plan_(std::move(plan)) {}
@@ -94,7 +100,10 @@ Result<> Supervisor::start() {
       mount_fuse(plan_.mountpoint, plan_.store.path(), other ? AllowOther::kYes : AllowOther::kNo));
   auto init = answer_init(fuse_.get());
   auto started = init ? fork_worker(*std::move(init)) : Result<>(tl::unexpected(init.error()));
-  if (started) return {};
+  if (started) {
+    if (plan_.background) leave_terminal();
+    return {};
+  }
   fuse_.reset();
   if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
     spdlog::error("{}", describe(unmounted.error()));
@@ -114,6 +123,7 @@ Result<> Supervisor::fork_worker(std::vector<std::byte> init) {
   if (worker_ < 0) return fail_errno(errno, "fork the worker");
   if (worker_ == 0) {
     from_worker.reset();
+    if (plan_.background) leave_terminal();  // the supervisor tells what goes wrong
     be_worker({.fuse = std::move(fuse_),
                .init = std::move(init),
                .staging = std::move(staging_),
@@ -178,11 +188,14 @@ Result<std::string> check_mountpoint(const std::string& mountpoint, const std::s
                 fmt::format("{} is already mounted; 'spillfs umount {}' ends that", path, path));
   }
   std::error_code error;
-  if (!files::is_directory(path, error)) {
-    return fail(ENOTDIR, error ? fmt::format("mountpoint {}: {}", path, error.message())
-                               : fmt::format("mountpoint {} is not a directory; make it with "
-                                             "'mkdir -p'",
-                                             path));
+  const files::file_status found = files::status(path, error);
+  if (found.type() == files::file_type::not_found) {
+    return fail(ENOENT,
+                fmt::format("mountpoint {0} does not exist; 'mkdir -p {0}' makes it", path));
+  }
+  if (error) return fail_errno(error.value(), "mountpoint " + path);
+  if (!files::is_directory(found)) {
+    return fail(ENOTDIR, fmt::format("mountpoint {} is not a directory; give one", path));
   }
   if (!files::is_empty(path, error) || error) {
     return fail(ENOTEMPTY,

@@ -16,6 +16,7 @@ struct MountPlan {
   Store store;
   std::string mountpoint;  // absolute, checked by check_mountpoint()
   MountOptions options;
+  bool background = false;  // leave the terminal when ready
 };
 
 // What is wrong with a mountpoint, in a sentence; clears away a dead mount first. Returns it as an

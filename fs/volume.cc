@@ -114,14 +114,19 @@ HandleId Volume::add_handle(const VnodeRef& vnode, int flags) {
   return HandleId{id};
 }
 
-// Turns ENOSPC into kWaitForSpace where reclaim still has something to give back.
+// ENOSPC becomes kWaitForSpace where reclaim still has something to give back.
+Error Volume::over_quota(const Error& error) {
+  if (error.code != ENOSPC || space_.dead() == 0) return error;
+  kick_reclaim();
+  return {.code = kWaitForSpace, .context = error.context, .where = error.where};
+}
+
+// As over_quota(), for a data directory that is full: what the pool keeps counts as well.
 Error Volume::no_space(const Error& error) {
-  Error told = error;
-  if (error.code == ENOSPC && (space_.dead() > 0 || segments_->pool_bytes() > 0)) {
-    told.code = kWaitForSpace;
-  }
-  if (error.code == ENOSPC) kick_reclaim();
-  return told;
+  if (error.code != ENOSPC || (space_.dead() == 0 && segments_->pool_bytes() == 0)) return error;
+  pool_wanted_ = true;
+  kick_reclaim();
+  return {.code = kWaitForSpace, .context = error.context, .where = error.where};
 }
 
 Result<struct stat> Volume::lookup(InodeId parent, std::string_view name) {
@@ -175,7 +180,7 @@ Result<struct statvfs> Volume::statfs() {
     const auto space = segments_->space(DirectoryId{static_cast<std::uint16_t>(i)});
     if (!space) continue;
     total += space->total;
-    free += space->free > options_.index_reserve ? space->free - options_.index_reserve : 0;
+    free += space->free;
   }
   if (space_.quota() != 0) {
     const std::uint64_t left =

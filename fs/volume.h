@@ -75,8 +75,6 @@ struct DirectoryEntry {
 struct VolumeOptions {
   std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
   std::uint64_t fuse_limit = 4 * kMiB;
-  std::uint64_t index_reserve = 0;    // bytes left free on the data directories for the index
-  std::function<void()> index_full;   // called when the index finds no space for a change
   bool reclaim_in_background = true;  // false: only when reclaim_now() is called
 };
 
@@ -194,6 +192,7 @@ class Volume {
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
   HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
+  Error over_quota(const Error& error);
   Error no_space(const Error& error);
 
   // volume_names.cc, volume_rename.cc
@@ -281,6 +280,7 @@ class Volume {
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   std::atomic<std::int64_t> inodes_{0};
+  std::atomic<bool> pool_wanted_{false};  // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;
 
   Mutex handles_mutex_;

@@ -130,7 +130,7 @@ Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
   const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
   const std::uint64_t charge = std::max(vnode.charged, round_up(size, kBlock));
   if (auto moved = space_.move(vnode.charged, charge); !moved) {
-    return tl::unexpected(no_space(moved.error()));
+    return tl::unexpected(over_quota(moved.error()));
   }
   if (vnode.staged == nullptr) {
     vnode.staged = std::make_unique<storage::StagedFile>(*staging_);
@@ -167,7 +167,7 @@ Result<> Volume::write_private(Vnode& vnode, Bytes from, std::uint64_t offset) {
     charge = std::max(charge, round_up(end, kBlock));
   }
   if (auto moved = space_.move(vnode.charged, charge); !moved) {
-    return tl::unexpected(no_space(moved.error()));
+    return tl::unexpected(over_quota(moved.error()));
   }
   vnode.charged = charge;
   vnode.dirty = true;
@@ -241,7 +241,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   if (how != storage::AllocateMode::kPunchHole) {
     const std::uint64_t charge = vnode.charged + round_up(length, kBlock) + kBlock;
     if (auto moved = space_.move(vnode.charged, charge); !moved) {
-      return tl::unexpected(no_space(moved.error()));
+      return tl::unexpected(over_quota(moved.error()));
     }
     vnode.charged = charge;
   }

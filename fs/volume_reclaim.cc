@@ -62,6 +62,7 @@ Result<> Volume::reclaim_now() {
   warn("dead segments", reclaim_dead());
   warn("compaction", compact_all());
   warn("compacted segments", reclaim_dead());
+  if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
   std::unordered_set<std::uint64_t> unsummed;
   std::function<void()> freed;
   {

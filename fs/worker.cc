@@ -77,11 +77,13 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
-  auto devices = SPILLFS_TRY(store.open_devices());
+  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
   auto segments =
       SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
   auto index = SPILLFS_TRY(index::RocksdbIndex::open(
-      store.index_path(), {.block_cache = options.block_cache, .hash = {}}));
+      store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
+                             return store.drop_ballast();
+                           }}));
   return Volume::Parts{
       .index = std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
 }
@@ -96,10 +98,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
     spdlog::warn("no ballast: {}", describe(kept.error()));
   }
   auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
-  const VolumeOptions options{.quota = start.options.quota,
-                              .fuse_limit = start.options.fuse_limit,
-                              .index_reserve = reserve_for_index(*start.store, start.options),
-                              .index_full = [&start] { start.store->drop_ballast(); }};
+  const VolumeOptions options{.quota = start.options.quota, .fuse_limit = start.options.fuse_limit};
   const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), options));
   ControlFiles control;
   control.add("status", [&] { return status_text(start, *volume); });

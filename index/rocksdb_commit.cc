@@ -31,7 +31,11 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
     const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
     SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
   }
-  return result_of(db_->Write({}, &rows), "write to the index");
+  auto status = db_->Write({}, &rows);
+  if (status.IsNoSpace() && options_.no_space && options_.no_space() && db_->Resume().ok()) {
+    status = db_->Write({}, &rows);
+  }
+  return result_of(status, "write to the index");
 }
 
 Result<> RocksdbIndex::erase_range(rocksdb::WriteBatch& rows, Family of, const std::string& from,

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -35,9 +36,18 @@ int fallocate_mode(AllocateMode mode) {
 
 std::string xattr_name(const std::string& name) { return "user.spillfs." + name; }
 
+Result<DeviceSpace> space_of(int fd, const std::string& name, std::uint64_t reserve) {
+  struct statvfs found {};
+  if (::fstatvfs(fd, &found) != 0) return fail_errno(errno, "space of " + name);
+  const std::uint64_t free = found.f_bavail * found.f_frsize;
+  return DeviceSpace{.total = found.f_blocks * found.f_frsize,
+                     .free = free > reserve ? free - reserve : 0};
+}
+
 class OpenFile final : public File {
  public:
-  OpenFile(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
+  OpenFile(std::string name, Fd fd, std::uint64_t reserve)
+      : name_(std::move(name)), fd_(std::move(fd)), reserve_(reserve) {}
 
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
     std::size_t done = 0;
@@ -69,6 +79,7 @@ class OpenFile final : public File {
   }
 
   Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) override {
+    if (mode != AllocateMode::kPunchHole) SPILLFS_TRY(check_room(offset + length));
     int result = 0;
     do {
       result = ::fallocate(fd_.get(), fallocate_mode(mode), static_cast<off_t>(offset),
@@ -112,6 +123,17 @@ class OpenFile final : public File {
  private:
   static constexpr std::size_t kXattrMax = 64 * kKiB;
 
+  // Whether the file may have blocks up to `end`. Of a file with holes this asks for less than it
+  // may take.
+  Result<> check_room(std::uint64_t end) {
+    if (reserve_ == 0) return {};
+    const std::uint64_t allocated = SPILLFS_TRY(status()).allocated;
+    if (end <= allocated) return {};
+    const DeviceSpace space = SPILLFS_TRY(space_of(fd_.get(), name_, reserve_));
+    if (end - allocated <= space.free) return {};
+    return fail(ENOSPC, fmt::format("allocate {}: what is left is for the index", name_));
+  }
+
   Failure error(const char* doing, Where where = Where::here()) const {
     return fail_errno(errno, std::string(doing) + " " + name_, where);
   }
@@ -122,6 +144,7 @@ class OpenFile final : public File {
 
   const std::string name_;
   const Fd fd_;
+  const std::uint64_t reserve_;
 };
 
 struct CloseDirectory {
@@ -130,7 +153,8 @@ struct CloseDirectory {
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path) {
+Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path,
+                                                           std::uint64_t reserve) {
   Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return fail_errno(errno, "open data directory " + path);
   for (const char* folder : {"segments", "recycle"}) {
@@ -138,7 +162,7 @@ Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& pa
       return fail_errno(errno, "make " + path + "/" + folder);
     }
   }
-  return std::unique_ptr<Device>(new FileDevice(path, std::move(directory)));
+  return std::unique_ptr<Device>(new FileDevice(path, std::move(directory), reserve));
 }
 
 Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
@@ -149,12 +173,12 @@ Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
 
 Result<std::shared_ptr<File>> FileDevice::create(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR | O_CREAT | O_EXCL));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd));
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_);
 }
 
 Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd));
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_);
 }
 
 Result<> FileDevice::remove(const std::string& path) {
@@ -189,13 +213,6 @@ Result<> FileDevice::sync_folder(const std::string& folder) {
   return {};
 }
 
-Result<DeviceSpace> FileDevice::space() {
-  struct statvfs found {};
-  if (::fstatvfs(directory_.get(), &found) != 0) {
-    return fail_errno(errno, "space of " + path_);
-  }
-  return DeviceSpace{.total = found.f_blocks * found.f_frsize,
-                     .free = found.f_bavail * found.f_frsize};
-}
+Result<DeviceSpace> FileDevice::space() { return space_of(directory_.get(), path_, reserve_); }
 
 }  // namespace spillfs::storage

@@ -14,8 +14,10 @@ namespace spillfs::storage {
 
 class FileDevice final : public Device {
  public:
-  // `path` exists (ENOENT); segments/ and recycle/ are made where missing.
-  static Result<std::unique_ptr<Device>> open_directory(const std::string& path);
+  // `path` exists (ENOENT); segments/ and recycle/ are made where missing. `reserve` bytes of its
+  // file system are left free: space() does not show them, allocate() does not take them (ENOSPC).
+  static Result<std::unique_ptr<Device>> open_directory(const std::string& path,
+                                                        std::uint64_t reserve = 0);
 
   Result<std::shared_ptr<File>> create(const std::string& path) override;
   Result<std::shared_ptr<File>> open(const std::string& path) override;
@@ -27,12 +29,13 @@ class FileDevice final : public Device {
   [[nodiscard]] std::string name() const override { return path_; }
 
  private:
-  FileDevice(std::string path, Fd directory)
-      : path_(std::move(path)), directory_(std::move(directory)) {}
+  FileDevice(std::string path, Fd directory, std::uint64_t reserve)
+      : path_(std::move(path)), directory_(std::move(directory)), reserve_(reserve) {}
   Result<Fd> open_at(const std::string& path, int flags);
 
   const std::string path_;
   const Fd directory_;
+  const std::uint64_t reserve_;
 };
 
 }  // namespace spillfs::storage

@@ -147,7 +147,7 @@ Result<std::shared_ptr<File>> SegmentStore::make_private(SegmentId id, Directory
 Result<std::unique_ptr<PrivateSegment>> SegmentStore::open_private(SegmentId id,
                                                                    DirectoryId directory,
                                                                    std::uint64_t length) {
-  auto file = SPILLFS_TRY(device(directory).open(segment_path(SegmentKind::kPrivate, id)));
+  auto file = SPILLFS_TRY(open_existing(SegmentKind::kPrivate, id, directory));
   return PrivateSegment::resume(device(directory), std::move(file),
                                 {.id = id, .directory = directory}, length);
 }
@@ -164,18 +164,22 @@ Result<std::shared_ptr<File>> SegmentStore::open_fused(SegmentId id, DirectoryId
   return file;
 }
 
-Result<std::shared_ptr<File>> SegmentStore::verified_fused(SegmentId id, DirectoryId directory) {
-  const std::string path = segment_path(SegmentKind::kFused, id);
+// A segment of the index that is not there is damage.
+Result<std::shared_ptr<File>> SegmentStore::open_existing(SegmentKind kind, SegmentId id,
+                                                          DirectoryId directory) {
+  const std::string path = segment_path(kind, id);
   auto file = device(directory).open(path);
-  if (!file && file.error().code == ENOENT) {
-    return fail(EIO, fmt::format("{}/{} is missing", device(directory).name(), path));
-  }
-  if (!file) return file;
+  if (file || file.error().code != ENOENT) return file;
+  return fail(EIO, fmt::format("{}/{} is missing", device(directory).name(), path));
+}
+
+Result<std::shared_ptr<File>> SegmentStore::verified_fused(SegmentId id, DirectoryId directory) {
+  auto file = SPILLFS_TRY(open_existing(SegmentKind::kFused, id, directory));
   std::vector<std::byte> superblock(kSuperblockSize);
-  const std::size_t got = SPILLFS_TRY((*file)->read(superblock, 0));
+  const std::size_t got = SPILLFS_TRY(file->read(superblock, 0));
   if (auto good = verify_superblock(Bytes(superblock).first(got), store_, id); !good) {
-    return fail(EIO,
-                fmt::format("{}/{}: {}", device(directory).name(), path, good.error().context));
+    return fail(EIO, fmt::format("{}/{}: {}", device(directory).name(),
+                                 segment_path(SegmentKind::kFused, id), good.error().context));
   }
   return file;
 }

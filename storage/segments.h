@@ -72,7 +72,7 @@ class SegmentStore {
   // EEXIST when there is such a file. The private segment is empty.
   Result<std::unique_ptr<PrivateSegment>> create_private(SegmentId id, DirectoryId directory,
                                                          InodeId inode, Blocks blocks);
-  // `length` is the file's as the index has it; EIO when the backing file is shorter.
+  // `length` is the file's as the index has it; EIO when the backing file is shorter or missing.
   Result<std::unique_ptr<PrivateSegment>> open_private(SegmentId id, DirectoryId directory,
                                                        std::uint64_t length);
   Result<std::shared_ptr<FusedSegment>> create_fused(SegmentId id, DirectoryId directory);
@@ -111,6 +111,8 @@ class SegmentStore {
   SegmentStore(std::vector<std::unique_ptr<Device>> devices, const StoreId& store,
                SegmentOptions options);
   Result<std::shared_ptr<File>> make_private(SegmentId id, DirectoryId directory, Blocks blocks);
+  Result<std::shared_ptr<File>> open_existing(SegmentKind kind, SegmentId id,
+                                              DirectoryId directory);
   Result<std::shared_ptr<File>> verified_fused(SegmentId id, DirectoryId directory);
   std::shared_ptr<File> cached_fused(SegmentId id, DirectoryId directory) EXCLUDES(mutex_);
   void cache_fused(SegmentId id, DirectoryId directory, std::shared_ptr<File> file)

@@ -270,7 +270,7 @@ class FaultyStore {
   }
 
   Result<std::unique_ptr<fs::Volume>> open() const {
-    return store_.open({.fuse_limit = 32 * kKiB, .index_full = {}, .reclaim_in_background = false});
+    return store_.open({.fuse_limit = 32 * kKiB, .reclaim_in_background = false});
   }
   // SIGKILL: nothing is written any more.
   void kill(std::unique_ptr<fs::Volume> volume) const {

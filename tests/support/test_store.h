@@ -36,8 +36,8 @@ class TestStore {
     return storage::SegmentStore::open(std::move(shared), {}, options).value();
   }
 
-  Result<std::unique_ptr<fs::Volume>> open(fs::VolumeOptions options = {.fuse_limit = 32 * kKiB,
-                                                                        .index_full = {}}) const {
+  Result<std::unique_ptr<fs::Volume>> open(fs::VolumeOptions options = {.fuse_limit = 32 *
+                                                                                      kKiB}) const {
     fs::Volume::Parts parts{.index = std::make_unique<SharedIndex>(index),
                             .segments = segments(),
                             .staging = storage::Staging::create(kMiB).value()};
