@@ -117,6 +117,7 @@ HandleId Volume::add_handle(const VnodeRef& vnode, int flags) {
 // ENOSPC becomes kWaitForSpace where reclaim still has something to give back.
 Error Volume::over_quota(const Error& error) {
   if (error.code != ENOSPC || space_.dead() == 0) return error;
+  space_wanted_ = true;
   kick_reclaim();
   return {.code = kWaitForSpace, .context = error.context, .where = error.where};
 }
@@ -124,7 +125,7 @@ Error Volume::over_quota(const Error& error) {
 // As over_quota(), for a data directory that is full: what the pool keeps counts as well.
 Error Volume::no_space(const Error& error) {
   if (error.code != ENOSPC || (space_.dead() == 0 && segments_->pool_bytes() == 0)) return error;
-  pool_wanted_ = true;
+  pool_wanted_ = space_wanted_ = true;
   kick_reclaim();
   return {.code = kWaitForSpace, .context = error.context, .where = error.where};
 }

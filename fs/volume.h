@@ -268,6 +268,7 @@ class Volume {
   std::vector<SegmentId> empty_fused() EXCLUDES(fused_mutex_);
   Result<> free_segment(SegmentId id);
   Result<> compact_all();
+  Result<> compact_worst();
   Result<> compact(SegmentId segment);
   Result<> compact_record(const index::Record& record);
   Result<> sum_again(InodeId id);
@@ -280,7 +281,8 @@ class Volume {
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   std::atomic<std::int64_t> inodes_{0};
-  std::atomic<bool> pool_wanted_{false};  // a data directory is full: the pool's blocks must go
+  std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
+  std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;
 
   Mutex handles_mutex_;

@@ -132,6 +132,11 @@ Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
   if (auto moved = space_.move(vnode.charged, charge); !moved) {
     return tl::unexpected(over_quota(moved.error()));
   }
+  const std::uint64_t unsealed = staging_->size() - staging_->free_bytes();
+  if (auto room = segments_->check_room(unsealed + from.size()); !room) {
+    space_.settle(charge, vnode.charged);
+    return tl::unexpected(no_space(room.error()));
+  }
   if (vnode.staged == nullptr) {
     vnode.staged = std::make_unique<storage::StagedFile>(*staging_);
   }

@@ -58,9 +58,11 @@ void Volume::reclaim_loop(const std::stop_token& stop) {
 
 Result<> Volume::reclaim_now() {
   MutexLock run(reclaim_run_);
+  const std::uint64_t before = space_.dead() + segments_->pool_bytes();
   warn("orphans", reclaim_orphans());
   warn("dead segments", reclaim_dead());
   warn("compaction", compact_all());
+  if (space_wanted_.exchange(false)) warn("compaction", compact_worst());
   warn("compacted segments", reclaim_dead());
   if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
   std::unordered_set<std::uint64_t> unsummed;
@@ -71,7 +73,7 @@ Result<> Volume::reclaim_now() {
     freed = freed_;
   }
   for (std::uint64_t id : unsummed) warn("checksums", sum_again(InodeId{id}));
-  if (freed) freed();
+  if (freed && space_.dead() + segments_->pool_bytes() < before) freed();
   return {};
 }
 
@@ -194,6 +196,27 @@ Result<> Volume::compact_all() {
   }
   for (SegmentId id : sparse) SPILLFS_TRY(compact(id));
   return {};
+}
+
+// Someone waits for space: the segment with the most dead bytes goes, however many live it has.
+Result<> Volume::compact_worst() {
+  std::uint64_t worst = 0;
+  std::uint64_t most = 0;
+  std::shared_ptr<storage::FusedSegment> current;
+  {
+    MutexLock lock(fused_mutex_);
+    for (const auto& [id, state] : fused_states_) {
+      if (state.bytes - state.live <= most) continue;
+      worst = id;
+      most = state.bytes - state.live;
+    }
+    if (worst == 0) return {};
+    if (fused_ != nullptr && number(fused_->id()) == worst) current = fused_;
+  }
+  if (current != nullptr) SPILLFS_TRY(retire_fused(current));
+  const auto done = compact(SegmentId{worst});
+  const bool full = !done && (done.error().code == ENOSPC || done.error().code == kWaitForSpace);
+  return full ? Result<>() : done;  // no room for copies: nothing to gain here
 }
 
 // Moves what is live; the dead segment goes with the next reclaim_dead().

@@ -146,7 +146,9 @@ Result<Location> Volume::append_fused(const storage::RecordInfo& info,
 Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused() {
   MutexLock lock(fused_mutex_);
   if (fused_ != nullptr) return fused_;
-  const DirectoryId directory = SPILLFS_TRY(segments_->choose_directory());
+  auto chosen = segments_->choose_directory();
+  if (!chosen && chosen.error().code == ENOSPC) chosen = segments_->choose_last_resort();
+  const DirectoryId directory = SPILLFS_TRY(std::move(chosen));
   const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
   SPILLFS_TRY(index_->commit(
       {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},

@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char* kFolder = "segments";
 constexpr std::uint64_t kSpaceAge = 100;  // milliseconds
+constexpr std::uint64_t kPlenty = kGiB;   // more than is written in that time
 
 std::uint64_t steady_milliseconds() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -72,15 +73,37 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(
 }
 
 Result<DirectoryId> SegmentStore::choose_directory() {
+  return choose_with_room(next_directory_++, 0);
+}
+
+Result<> SegmentStore::check_room(std::uint64_t bytes) {
+  SPILLFS_TRY(choose_with_room(0, bytes));
+  return {};
+}
+
+Result<DirectoryId> SegmentStore::choose_last_resort() {
+  std::optional<DirectoryId> best;
+  std::uint64_t most = 0;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const DirectoryId directory{static_cast<std::uint16_t>(i)};
+    const auto room = is_failed(directory) ? fail(EIO) : space(directory);
+    if (!room || (best && room->free <= most)) continue;
+    best = directory;
+    most = room->free;
+  }
+  if (best) return *best;
+  return fail(EIO, "every data directory has failed");
+}
+
+Result<DirectoryId> SegmentStore::choose_with_room(std::uint64_t first, std::uint64_t bytes) {
   const std::size_t count = devices_.size();
-  const std::uint64_t first = next_directory_++;
   std::size_t failed = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const DirectoryId directory{static_cast<std::uint16_t>((first + i) % count)};
     const auto room = is_failed(directory) ? fail(EIO) : space(directory);
     if (!room) {
       ++failed;
-    } else if (room->free >= room->total / 100 * options_.min_free_percent) {
+    } else if (room->free >= room->total / 100 * options_.min_free_percent + bytes) {
       return directory;
     }
   }
@@ -108,7 +131,8 @@ Result<DeviceSpace> SegmentStore::space(DirectoryId directory) {
   {
     MutexLock lock(mutex_);
     const Health& known = health_.at(number(directory));
-    if (known.measured_at != 0 && now - known.measured_at < kSpaceAge) return known.space;
+    const bool plenty = known.space && known.space->free > kPlenty;
+    if (plenty && now - known.measured_at < kSpaceAge) return known.space;
   }
   auto measured = device(directory).space();
   MutexLock lock(mutex_);

@@ -63,10 +63,14 @@ class SegmentStore {
   // The next directory for a new segment: round robin over those neither failed nor nearly full.
   // ENOSPC when there is none (EIO when all have failed).
   Result<DirectoryId> choose_directory();
+  // The healthy directory with the most room, nearly full or not: for bytes already accepted.
+  Result<DirectoryId> choose_last_resort();
+  // Whether choose_directory() would find one that has `bytes` to spare.
+  Result<> check_room(std::uint64_t bytes);
   // Takes a directory out of new placements, and back in.
   void mark_failed(DirectoryId directory);
   void mark_healthy(DirectoryId directory);
-  // At most ~100 ms old.
+  // At most ~100 ms old while there is plenty.
   Result<DeviceSpace> space(DirectoryId directory);
 
   // EEXIST when there is such a file. The private segment is empty.
@@ -119,6 +123,7 @@ class SegmentStore {
       EXCLUDES(mutex_);
   void forget_fused(SegmentId id) EXCLUDES(mutex_);
   bool is_failed(DirectoryId directory) EXCLUDES(mutex_);
+  Result<DirectoryId> choose_with_room(std::uint64_t first, std::uint64_t bytes);
 
   const std::vector<std::unique_ptr<Device>> devices_;
   const StoreId store_;
