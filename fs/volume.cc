@@ -70,10 +70,10 @@ Result<> Volume::load(Vnode& vnode) {
   index::Inode inode = SPILLFS_TRY(index_->inode(vnode.id));
   if (S_ISREG(inode.mode) && inode.size == 0) {
     // Perhaps it was never sealed, and the Vnode that knew is gone.
-    const std::uint64_t id = number(vnode.id);
-    const auto next = SPILLFS_TRY(index_->queue(index::QueueKind::kUnsealed, id - 1, 1));
-    if (!next.empty() && next[0].id == id) {
-      auto [parent, name] = SPILLFS_TRY(parse_unsealed_note(next[0].note));
+    const auto queued =
+        SPILLFS_TRY(if_any(index_->queued(index::QueueKind::kUnsealed, number(vnode.id))));
+    if (queued) {
+      auto [parent, name] = SPILLFS_TRY(parse_unsealed_note(queued->note));
       vnode.parent = parent;
       vnode.name = std::move(name);
       vnode.unsealed = true;

@@ -159,6 +159,7 @@ class Index {
                                               std::size_t limit) = 0;
   virtual Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
                                                 std::size_t limit) = 0;
+  virtual Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) = 0;  // ENOENT
   virtual Result<Totals> totals() = 0;
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;

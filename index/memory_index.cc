@@ -183,6 +183,13 @@ Result<std::vector<QueueEntry>> MemoryIndex::queue(QueueKind kind, std::uint64_t
   return found;
 }
 
+Result<QueueEntry> MemoryIndex::queued(QueueKind kind, std::uint64_t id) {
+  MutexLock lock(mutex_);
+  const auto found = queue_.find({kind, id});
+  if (found == queue_.end()) return fail(ENOENT, "not queued");
+  return QueueEntry{.kind = kind, .id = id, .note = found->second};
+}
+
 Result<Totals> MemoryIndex::totals() {
   MutexLock lock(mutex_);
   return totals_;

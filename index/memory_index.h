@@ -37,6 +37,7 @@ class MemoryIndex final : public Index {
                                       std::size_t limit) override;
   Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
                                         std::size_t limit) override;
+  Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) override;
   Result<Totals> totals() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;

@@ -233,6 +233,12 @@ Result<std::vector<QueueEntry>> RocksdbIndex::queue(QueueKind kind, std::uint64_
                      found);
 }
 
+Result<QueueEntry> RocksdbIndex::queued(QueueKind kind, std::uint64_t id) {
+  const auto row = SPILLFS_TRY(get(kReclaim, key_of(static_cast<std::uint8_t>(kind), id)));
+  if (!row) return fail(ENOENT, "not queued");
+  return QueueEntry{.kind = kind, .id = id, .note = *row};
+}
+
 Result<Totals> RocksdbIndex::totals() {
   const auto row = SPILLFS_TRY(get(kMeta, kTotalsKey));
   if (!row) return Totals{};

@@ -243,6 +243,9 @@ TEST_P(IndexTest, QueuesWork) {
   commit({.erase_queue = {{QueueKind::kDead, 2, "ignored"}}});
   EXPECT_EQ(index_->queue(QueueKind::kDead, 0, 10)->size(), 1U);
   EXPECT_EQ(index_->queue(QueueKind::kOrphan, 0, 10)->size(), 1U);
+  EXPECT_EQ(index_->queued(QueueKind::kDead, 1).value(), (QueueEntry{QueueKind::kDead, 1, "a"}));
+  EXPECT_EQ(index_->queued(QueueKind::kDead, 2).error().code, ENOENT);
+  EXPECT_EQ(index_->queued(QueueKind::kOpening, 1).error().code, ENOENT);
 }
 
 TEST_P(IndexTest, AddsTotals) {

@@ -62,6 +62,10 @@ class FaultyIndex final : public SharedIndex {
     SPILLFS_TRY(may_fail());
     return SharedIndex::queue(kind, after, limit);
   }
+  Result<index::QueueEntry> queued(index::QueueKind kind, std::uint64_t id) override {
+    SPILLFS_TRY(may_fail());
+    return SharedIndex::queued(kind, id);
+  }
   Result<index::Totals> totals() override {
     SPILLFS_TRY(may_fail());
     return SharedIndex::totals();

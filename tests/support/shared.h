@@ -73,6 +73,9 @@ class SharedIndex : public index::Index {
                                                std::size_t limit) override {
     return inner_->queue(kind, after, limit);
   }
+  Result<index::QueueEntry> queued(index::QueueKind kind, std::uint64_t id) override {
+    return inner_->queued(kind, id);
+  }
   Result<index::Totals> totals() override { return inner_->totals(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
