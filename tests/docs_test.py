@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what is so: options, exit codes, and a test for every promise."""
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = os.environ.get("SPILLFS", "build/spillfs")
+
+
+class Documents(unittest.TestCase):
+    def test_options(self):
+        text = subprocess.run([PROGRAM, "mount", "--help"], capture_output=True, text=True,
+                              check=True).stdout
+        helped = re.findall(r"^  (\S+) {2,}(.+?) \[([^\]]*)\]$", text.split("Options (-o")[1], re.M)
+        table = (ROOT / "docs/CLI.md").read_text().split("## Options of a mount")[1]
+        documented = re.findall(r"^\| `(.+?)` \| (.+?) \| (.+?) \|$", table, re.M)
+        self.assertGreater(len(helped), 10)
+        self.assertEqual([(name, meaning, fallback) for name, fallback, meaning in documented],
+                         helped)
+
+    def test_exit_codes(self):
+        header = (ROOT / "fs/exit_codes.h").read_text()
+        codes = re.findall(r"kExit(\w+) = (\d+),", header)
+        documented = re.findall(r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/CLI.md").read_text(), re.M)
+        self.assertEqual([(code, name) for name, code in codes], documented)
+
+    def test_promises(self):
+        promises = re.findall(r"\[`(\S+)` `(\S+)`\]", (ROOT / "docs/SEMANTICS.md").read_text())
+        self.assertGreater(len(promises), 15)
+        for file, name in promises:
+            self.assertIn(name, (ROOT / file).read_text(), file)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
