@@ -60,9 +60,10 @@ Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
   for (;;) {
     const index::Dentry source = SPILLFS_TRY(index_->find(from, from_name));
     const auto target = SPILLFS_TRY(if_any(index_->find(to, to_name)));
-    std::vector<VnodeRef> vnodes{SPILLFS_TRY(acquire_directory(from)),
-                                 SPILLFS_TRY(acquire_directory(to)),
-                                 SPILLFS_TRY(acquire(source.inode))};
+    std::vector<VnodeRef> vnodes;
+    vnodes.push_back(SPILLFS_TRY(acquire_directory(from)));
+    vnodes.push_back(SPILLFS_TRY(acquire_directory(to)));
+    vnodes.push_back(SPILLFS_TRY(acquire(source.inode)));
     if (target) vnodes.push_back(SPILLFS_TRY(acquire(target->inode)));
     // Two directories that move at once could each end up inside the other.
     std::unique_lock<Mutex> moves(directory_moves_, std::defer_lock);

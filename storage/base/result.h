@@ -61,7 +61,8 @@ std::string describe(const Error& error);
 
 }  // namespace spillfs
 
-// Evaluates to the value of a Result, or returns its error from the enclosing function. Not nested.
+// Evaluates to the value of a Result, or returns its error from the enclosing function. Not nested,
+// and not behind an element with a destructor in one {} list: GCC forgets that one on the way out.
 #define SPILLFS_TRY(expression)                                                        \
   ({                                                                                   \
     auto spillfs_result = (expression);                                                \

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/parking.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+namespace spillfs::fs {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+TEST(Parking, RunsWhatItIsGiven) {
+  Parking parking(10s);
+  std::promise<void> ran;
+  parking.run([&ran](Parking::Try) {
+    ran.set_value();
+    return true;
+  });
+  EXPECT_EQ(ran.get_future().wait_for(20s), std::future_status::ready);
+}
+
+TEST(Parking, TriesAgainUntilThereIsSpace) {
+  Parking parking(60s);
+  std::atomic<bool> space{false};
+  std::atomic<int> tries{0};
+  std::promise<Parking::Try> answered;
+  parking.wait_for_space([&](Parking::Try how) {
+    ++tries;
+    if (!space) return false;
+    answered.set_value(how);
+    return true;
+  });
+  while (tries < 2) std::this_thread::sleep_for(1ms);
+  space = true;
+  parking.wake();
+  auto answer = answered.get_future();
+  ASSERT_EQ(answer.wait_for(20s), std::future_status::ready);
+  EXPECT_EQ(answer.get(), Parking::Try::kMayWait);
+}
+
+TEST(Parking, PatienceEnds) {
+  Parking parking(1ms);
+  std::promise<void> last;
+  parking.wait_for_space([&](Parking::Try how) {
+    if (how != Parking::Try::kLast) return false;
+    last.set_value();
+    return true;
+  });
+  EXPECT_EQ(last.get_future().wait_for(20s), std::future_status::ready);
+}
+
+TEST(Parking, TooManyAreAnsweredAtOnce) {
+  std::atomic<std::size_t> answered{0};
+  const auto full = [&answered](Parking::Try how) {
+    if (how == Parking::Try::kMayWait) return false;
+    ++answered;
+    return true;
+  };
+  {
+    Parking parking(600s);
+    for (std::size_t i = 0; i < Parking::kLimit + 10; ++i) parking.wait_for_space(full);
+  }
+  EXPECT_EQ(answered, Parking::kLimit + 10) << "its end answers the rest";
+}
+
+}  // namespace
+}  // namespace spillfs::fs
