@@ -86,7 +86,7 @@ Result<DirectoryId> SegmentStore::choose_last_resort() {
   std::uint64_t most = 0;
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     const DirectoryId directory{static_cast<std::uint16_t>(i)};
-    const auto room = is_failed(directory) ? fail(EIO) : space(directory);
+    const auto room = healthy_space(directory);
     if (!room || (best && room->free <= most)) continue;
     best = directory;
     most = room->free;
@@ -100,7 +100,7 @@ Result<DirectoryId> SegmentStore::choose_with_room(std::uint64_t first, std::uin
   std::size_t failed = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const DirectoryId directory{static_cast<std::uint16_t>((first + i) % count)};
-    const auto room = is_failed(directory) ? fail(EIO) : space(directory);
+    const auto room = healthy_space(directory);
     if (!room) {
       ++failed;
     } else if (room->free >= room->total / 100 * options_.min_free_percent + bytes) {
@@ -111,9 +111,13 @@ Result<DirectoryId> SegmentStore::choose_with_room(std::uint64_t first, std::uin
   return fail(ENOSPC, "no data directory has room for a new segment");
 }
 
-bool SegmentStore::is_failed(DirectoryId directory) {
-  MutexLock lock(mutex_);
-  return health_.at(number(directory)).failed;
+// As space(), EIO for one that has failed.
+Result<DeviceSpace> SegmentStore::healthy_space(DirectoryId directory) {
+  {
+    MutexLock lock(mutex_);
+    if (health_.at(number(directory)).failed) return fail(EIO);
+  }
+  return space(directory);
 }
 
 void SegmentStore::mark_failed(DirectoryId directory) {

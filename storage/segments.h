@@ -122,7 +122,7 @@ class SegmentStore {
   void cache_fused(SegmentId id, DirectoryId directory, std::shared_ptr<File> file)
       EXCLUDES(mutex_);
   void forget_fused(SegmentId id) EXCLUDES(mutex_);
-  bool is_failed(DirectoryId directory) EXCLUDES(mutex_);
+  Result<DeviceSpace> healthy_space(DirectoryId directory) EXCLUDES(mutex_);
   Result<DirectoryId> choose_with_room(std::uint64_t first, std::uint64_t bytes);
 
   const std::vector<std::unique_ptr<Device>> devices_;
