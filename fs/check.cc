@@ -56,14 +56,11 @@ class Checker {
     using index::QueueKind;
     for (QueueKind kind :
          {QueueKind::kUnsealed, QueueKind::kOrphan, QueueKind::kOpening, QueueKind::kDead}) {
-      std::uint64_t after = 0;
-      for (;;) {
-        const auto page = SPILLFS_TRY(index_.queue(kind, after, kPage));
-        if (page.empty()) break;
-        const bool of_inodes = kind == QueueKind::kUnsealed || kind == QueueKind::kOrphan;
-        for (const auto& entry : page) (of_inodes ? queued_inodes_ : queued_).insert(entry.id);
-        after = page.back().id;
-      }
+      const bool of_inodes = kind == QueueKind::kUnsealed || kind == QueueKind::kOrphan;
+      SPILLFS_TRY(for_each_queued(index_, kind, [&](const auto& entry) {
+        (of_inodes ? queued_inodes_ : queued_).insert(entry.id);
+        return Result<>();
+      }));
     }
     return {};
   }

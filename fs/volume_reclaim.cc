@@ -138,17 +138,15 @@ Result<> Volume::reclaim_orphan(InodeId id) {
 
 Result<> Volume::reclaim_dead() {
   std::vector<SegmentId> dead = empty_fused();
-  for (std::uint64_t after = 0;;) {
-    const auto page = SPILLFS_TRY(index_->queue(index::QueueKind::kDead, after, kPage));
-    for (const index::QueueEntry& entry : page) dead.push_back(SegmentId{entry.id});
-    if (dead.empty()) return {};
-    // A delete lost to a power cut must not come back with another file's bytes.
-    SPILLFS_TRY(index_->sync());
-    for (SegmentId id : dead) warn("free a segment", free_segment(id));
-    if (page.empty()) return {};
-    after = page.back().id;
-    dead.clear();
-  }
+  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kDead, [&](const auto& entry) {
+    dead.push_back(SegmentId{entry.id});
+    return Result<>();
+  }));
+  if (dead.empty()) return {};
+  // A delete lost to a power cut must not come back with another file's bytes.
+  SPILLFS_TRY(index_->sync());
+  for (SegmentId id : dead) warn("free a segment", free_segment(id));
+  return {};
 }
 
 std::vector<SegmentId> Volume::empty_fused() {

@@ -13,20 +13,6 @@ namespace {
 
 constexpr std::size_t kPage = 1000;
 
-// Calls `each` for all entries of a kind as they were when the walk came by.
-template <class Each>
-Result<> for_each_entry(index::Index& index, index::QueueKind kind, Each each) {
-  std::uint64_t after = 0;
-  for (;;) {
-    const auto entries = SPILLFS_TRY(index.queue(kind, after, kPage));
-    if (entries.empty()) return {};
-    for (const index::QueueEntry& entry : entries) {
-      if (Result<> done = each(entry); !done) return done;
-    }
-    after = entries.back().id;
-  }
-}
-
 }  // namespace
 
 Result<> Volume::recover() {
@@ -34,13 +20,13 @@ Result<> Volume::recover() {
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
-  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kUnsealed,
-                             [&](const auto& entry) { return recover_unsealed(entry); }));
-  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kOpening,
-                             [&](const auto& entry) { return recover_opening(entry); }));
+  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kUnsealed,
+                              [&](const auto& entry) { return recover_unsealed(entry); }));
+  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOpening,
+                              [&](const auto& entry) { return recover_opening(entry); }));
   SPILLFS_TRY(recover_fused());
-  SPILLFS_TRY(for_each_entry(*index_, index::QueueKind::kOrphan,
-                             [&](const auto& entry) { return recover_orphan(entry); }));
+  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOrphan,
+                              [&](const auto& entry) { return recover_orphan(entry); }));
   kick_reclaim();
   return {};
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -167,5 +168,10 @@ class Index {
   // (1 is the root), at 1 otherwise.
   virtual Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) = 0;
 };
+
+// Calls `each` for the entries of a kind, in id order, as they are when the walk comes by; it may
+// erase the one it is given. Ends with the first error.
+Result<> for_each_queued(Index& index, QueueKind kind,
+                         const std::function<Result<>(const QueueEntry&)>& each);
 
 }  // namespace spillfs::index
