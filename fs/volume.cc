@@ -114,20 +114,20 @@ HandleId Volume::add_handle(const VnodeRef& vnode, int flags) {
   return HandleId{id};
 }
 
-// ENOSPC becomes kWaitForSpace where reclaim still has something to give back.
-Error Volume::over_quota(const Error& error) {
-  if (error.code != ENOSPC || space_.dead() == 0) return error;
+// ENOSPC becomes kWaitForSpace where reclaim still has `reclaimable` bytes to give back.
+Error Volume::wait_for_space(const Error& error, std::uint64_t reclaimable) {
+  if (error.code != ENOSPC || reclaimable == 0) return error;
   space_wanted_ = true;
   kick_reclaim();
   return {.code = kWaitForSpace, .context = error.context, .where = error.where};
 }
 
-// As over_quota(), for a data directory that is full: what the pool keeps counts as well.
+Error Volume::over_quota(const Error& error) { return wait_for_space(error, space_.dead()); }
+
+// Of a data directory that is full: what the pool keeps counts as well.
 Error Volume::no_space(const Error& error) {
-  if (error.code != ENOSPC || (space_.dead() == 0 && segments_->pool_bytes() == 0)) return error;
-  pool_wanted_ = space_wanted_ = true;
-  kick_reclaim();
-  return {.code = kWaitForSpace, .context = error.context, .where = error.where};
+  if (error.code == ENOSPC) pool_wanted_ = true;
+  return wait_for_space(error, space_.dead() + segments_->pool_bytes());
 }
 
 Result<struct stat> Volume::lookup(InodeId parent, std::string_view name) {

@@ -80,7 +80,6 @@ struct VolumeOptions {
 
 class Volume {
  public:
-  // `held` says whether the kernel still knows an inode without names; none: never.
   struct Parts {
     std::unique_ptr<index::Index> index;
     std::unique_ptr<storage::SegmentStore> segments;
@@ -192,6 +191,7 @@ class Volume {
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
   HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
+  Error wait_for_space(const Error& error, std::uint64_t reclaimable);
   Error over_quota(const Error& error);
   Error no_space(const Error& error);
 

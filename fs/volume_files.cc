@@ -129,13 +129,12 @@ Result<> Volume::write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t off
 Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
   const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
   const std::uint64_t charge = std::max(vnode.charged, round_up(size, kBlock));
-  if (auto moved = space_.move(vnode.charged, charge); !moved) {
-    return tl::unexpected(over_quota(moved.error()));
-  }
   const std::uint64_t unsealed = staging_->size() - staging_->free_bytes();
   if (auto room = segments_->check_room(unsealed + from.size()); !room) {
-    space_.settle(charge, vnode.charged);
     return tl::unexpected(no_space(room.error()));
+  }
+  if (auto moved = space_.move(vnode.charged, charge); !moved) {
+    return tl::unexpected(over_quota(moved.error()));
   }
   if (vnode.staged == nullptr) {
     vnode.staged = std::make_unique<storage::StagedFile>(*staging_);
