@@ -27,11 +27,11 @@ class Writer(threading.Thread):
     have left instead: name -> set of checksums, None for a file that is not there.
     """
 
-    def __init__(self, path, number, seed):
+    def __init__(self, path, number, seed, known):
         super().__init__()
         self.folder = os.path.join(path, f"w{number}")
         self.random = random.Random(seed)
-        self.sure, self.unsure = {}, {}
+        self.sure, self.unsure = known
         self.stop = False
 
     def run(self):
@@ -94,10 +94,9 @@ def main():
     try:
         for number in range(ROUNDS):
             store.mount()
-            writers = [Writer(str(store.path), n, number * 10 + n) for n in range(3)]
-            for writer, (sure, unsure) in zip(writers, known):
+            writers = [Writer(str(store.path), n, number * 10 + n, known[n]) for n in range(3)]
+            for writer in writers:
                 os.makedirs(writer.folder, exist_ok=True)
-                writer.sure, writer.unsure = sure, unsure
                 writer.compare()
                 operations += len(writer.sure)
                 writer.start()
@@ -111,10 +110,8 @@ def main():
             store.check()
             print(f"round {number}: {sum(len(sure) for sure, _ in known)} files", flush=True)
         store.mount()
-        for n, (sure, unsure) in enumerate(known):
-            writer = Writer(str(store.path), n, 0)
-            writer.sure, writer.unsure = sure, unsure
-            writer.compare()
+        for n in range(3):
+            Writer(str(store.path), n, 0, known[n]).compare()
         store.umount()
         store.check()
         store.check_log()

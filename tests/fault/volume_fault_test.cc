@@ -29,13 +29,21 @@ std::string bytes(char first, std::size_t size) {
   return text;
 }
 
+// What a program's close does: flush, then release. The first error is told.
+Result<> close(fs::Volume& volume, fs::HandleId handle, Result<> done) {
+  const auto flushed = volume.flush(handle);
+  const auto released = volume.release(handle);
+  if (!done) return done;
+  return flushed ? released : flushed;
+}
+
 struct Put {
   std::uint64_t offset = 0;
   int flags = O_WRONLY | O_CREAT;
   bool sync = false;
 };
 
-// What a program and the kernel do: open, write in pieces, flush on close, release.
+// Opens, writes in pieces, closes.
 Result<> put(fs::Volume& volume, const std::string& name, const std::string& text, Put how = {}) {
   constexpr std::size_t kPiece = 40000;
   const auto opened = SPILLFS_TRY(volume.create(kRootInode, name, 0644, how.flags, {}));
@@ -46,10 +54,7 @@ Result<> put(fs::Volume& volume, const std::string& name, const std::string& tex
                         how.offset + at);
   }
   if (done && how.sync) done = volume.fsync(opened.handle);
-  const auto flushed = volume.flush(opened.handle);
-  const auto released = volume.release(opened.handle);
-  if (!done) return done;
-  return flushed ? released : flushed;
+  return close(volume, opened.handle, std::move(done));
 }
 
 Result<> resize(fs::Volume& volume, const std::string& name, std::uint64_t size) {
@@ -106,12 +111,9 @@ Step punch_step(const std::string& name, std::uint64_t offset, std::uint64_t len
   return {"punch " + name,
           [=](fs::Volume& volume) -> Result<> {
             const auto opened = SPILLFS_TRY(volume.create(kRootInode, name, 0, O_RDWR, {}));
-            const auto done = volume.allocate(
-                opened.handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
-            const auto flushed = volume.flush(opened.handle);
-            const auto released = volume.release(opened.handle);
-            if (!done) return done;
-            return flushed ? released : flushed;
+            return close(volume, opened.handle,
+                         volume.allocate(opened.handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                         offset, length));
           },
           [=](Files& files) { files[name].replace(offset, length, length, '\0'); }};
 }
@@ -297,11 +299,15 @@ struct Case {
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
-class VolumeFault : public testing::TestWithParam<Case> {
+// The errors are wanted; their log lines are not.
+class QuietTest : public testing::Test {
  protected:
   void SetUp() override { spdlog::set_level(spdlog::level::off); }
   void TearDown() override { spdlog::set_level(spdlog::level::info); }
 };
+
+class RecoveryFault : public QuietTest {};
+class VolumeFault : public QuietTest, public testing::WithParamInterface<Case> {};
 
 // The Volume after the fault: reads all, writes on, and counts what a fresh start would count.
 void goes_on(FaultyStore& store, std::unique_ptr<fs::Volume>& volume, Outcome& outcome,
@@ -365,8 +371,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& c) { return std::string(c.param.name); });
 
 // A store with work left: a file never sealed, one without names still open, segments half done.
-TEST(RecoveryFault, EveryIoOfARecovery) {
-  spdlog::set_level(spdlog::level::off);
+TEST_F(RecoveryFault, EveryIoOfARecovery) {
   bool fired = true;
   for (std::uint64_t n = 1; fired && !testing::Test::HasFailure(); ++n) {
     FaultyStore store;
@@ -401,7 +406,6 @@ TEST(RecoveryFault, EveryIoOfARecovery) {
     volume.reset();
     EXPECT_EQ(store.problems(), "") << n;
   }
-  spdlog::set_level(spdlog::level::info);
 }
 
 }  // namespace

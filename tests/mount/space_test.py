@@ -33,8 +33,7 @@ def write(path, mib):
 
 
 def free_mib(path):
-    space = os.statvfs(path)
-    return space.f_bavail * space.f_frsize // MIB
+    return m.free_bytes(path) // MIB
 
 
 class OnStore(unittest.TestCase):
@@ -192,8 +191,7 @@ class FullDisk(OnStore):
         disk = self.small_disk(512)
         store = self.mounted("space_wait=0.3s,segment_size=8MiB", disk)
         whole = self.fill(store)
-        left = os.statvfs(disk)
-        self.assertGreater(left.f_bavail * left.f_frsize, 200 * MIB)
+        self.assertGreater(m.free_bytes(disk), 200 * MIB)
         self.goes_on(store, whole)
 
     def test_filled_by_another_program(self):

@@ -12,36 +12,16 @@ m.need_fuse()
 m.run_with_ray()
 m.limit_time(300)
 
-import hashlib
+from support.ray_objects import OBJECT, STORE, digest, make, spilled_files
 
-import numpy as np
 import ray
 
-STORE = 80 << 20
-OBJECT = 8 << 20
 COUNT = 10 * STORE // OBJECT
-
-
-def spilled_files(path):
-    return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-
-
-def free_bytes(path):
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
-
-
-def digest(array):
-    return hashlib.blake2b(array, digest_size=16).digest()
-
-
-def make(number):
-    return np.random.default_rng(number).integers(0, 256, OBJECT, dtype=np.uint8)
 
 
 def main(store, temporary):
     path = str(store.path)
-    free_before = free_bytes(path)
+    free_before = m.free_bytes(path)
     ray.init(num_cpus=1, object_store_memory=STORE, object_spilling_directory=path,
              include_dashboard=False, _temp_dir=temporary, log_to_driver=False)
     print("== put", COUNT, "objects", flush=True)
@@ -69,7 +49,7 @@ def main(store, temporary):
 
     del pinned, refs, ref, array
     m.wait_until(lambda: not spilled_files(path), 10, "the files vanish")
-    m.wait_until(lambda: free_bytes(path) > free_before - (64 << 20), 10, "the space comes back")
+    m.wait_until(lambda: m.free_bytes(path) > free_before - (64 << 20), 10, "the space comes back")
     ray.shutdown()
     print("== files gone, space back", flush=True)
 

@@ -10,19 +10,14 @@ m.need_fuse()
 m.run_with_ray()
 m.limit_time(300)
 
-import hashlib
+from support import ray_objects
+from support.ray_objects import STORE, digest, make, spilled_files
 
-import numpy as np
 import ray
 from ray.cluster_utils import Cluster
 
-STORE = 80 << 20
-OBJECT = 8 << 20
-
-
-@ray.remote(num_cpus=1, resources={"other": 0.01})
-def digest_there(array):
-    return hashlib.blake2b(array, digest_size=16).digest()
+ray.cloudpickle.register_pickle_by_value(ray_objects)  # the other raylet's workers lack the module
+digest_there = ray.remote(num_cpus=1, resources={"other": 0.01})(digest)
 
 
 def main(path):
@@ -32,11 +27,10 @@ def main(path):
     try:
         cluster.add_node(num_cpus=1, resources={"other": 1}, object_store_memory=STORE)
         ray.init(address=cluster.address, log_to_driver=False)
-        arrays = [np.random.default_rng(n).integers(0, 256, OBJECT, dtype=np.uint8)
-                  for n in range(30)]
-        sums = [hashlib.blake2b(a, digest_size=16).digest() for a in arrays]
+        arrays = [make(number) for number in range(30)]
+        sums = [digest(array) for array in arrays]
         refs = [ray.put(array) for array in arrays]
-        spilled = [name for _, _, names in os.walk(path) for name in names]
+        spilled = spilled_files(path)
         assert spilled, "nothing was spilled"
         print(f"== {len(spilled)} files on the mount; the other raylet reads them", flush=True)
         for number, ref in enumerate(refs):

@@ -62,6 +62,11 @@ def is_mounted(path):
         return any(line.split()[4] == str(path) for line in mounts)
 
 
+def free_bytes(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
 def spillfs(*arguments, **options):
     """Runs a verb; never raises. Its output is text."""
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
