@@ -20,6 +20,11 @@ index::Time current_time() {
   return {.seconds = now.tv_sec, .nanoseconds = static_cast<std::uint32_t>(now.tv_nsec)};
 }
 
+void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name) {
+  inode.parent = parent.id;
+  if (!S_ISLNK(inode.mode)) inode.text = name;
+}
+
 void fill(Vnode& vnode, index::Inode inode) {
   vnode.loaded = true;
   vnode.dirty = false;
@@ -67,17 +72,6 @@ struct stat stat_of(const index::Inode& inode) {
 
 struct stat stat_of(const Vnode& vnode) {
   return stat_of(live_inode(vnode));
-}
-
-std::string unsealed_note(InodeId parent, std::string_view name) {
-  return std::string(as_text(bytes_of(number(parent)))) + std::string(name);
-}
-
-Result<UnsealedName> parse_unsealed_note(std::string_view note) {
-  constexpr std::size_t kIdBytes = sizeof(std::uint64_t);
-  if (note.size() <= kIdBytes) return fail(EIO, "damaged queue entry of an unsealed file");
-  return UnsealedName{.parent = InodeId{load<std::uint64_t>(as_bytes(note))},
-                      .name = std::string(note.substr(kIdBytes))};
 }
 
 }  // namespace spillfs::fs

@@ -14,6 +14,9 @@ namespace spillfs::fs {
 
 index::Time current_time();
 
+// The inode was given this name, its latest.
+void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name);
+
 // Sets a Vnode from the index; it is clean afterwards. The caller holds its lock, as for all below.
 void fill(Vnode& vnode, index::Inode inode);
 // Takes over attributes that have just been committed and keeps unsealed bytes as they are.
@@ -22,13 +25,5 @@ void refresh(Vnode& vnode, index::Inode committed);
 index::Inode live_inode(const Vnode& vnode);
 struct stat stat_of(const Vnode& vnode);
 struct stat stat_of(const index::Inode& inode);
-
-// The note of a QueueEntry kUnsealed: where the name of the new file is.
-std::string unsealed_note(InodeId parent, std::string_view name);
-struct UnsealedName {
-  InodeId parent{};
-  std::string name;
-};
-Result<UnsealedName> parse_unsealed_note(std::string_view note);
 
 }  // namespace spillfs::fs

@@ -37,9 +37,7 @@ struct Vnode {
   std::uint64_t charged = 0;
   index::Time modified, changed;
 
-  bool unsealed = false;  // new: a QueueEntry kUnsealed removes it at a restart
-  InodeId parent{};       // where it was made, while unsealed
-  std::string name;
+  bool unsealed = false;      // new: a QueueEntry kUnsealed removes it at a restart
   bool opening = false;       // its private segment still has its QueueEntry kOpening
   std::uint64_t dead = 0;     // what it counts for among the dead bytes, once it is an orphan
   std::uint32_t opens = 0;    // live handles

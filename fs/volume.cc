@@ -50,7 +50,7 @@ Volume::~Volume() {
   if (fused_ != nullptr) {
     const auto trimmed = fused_->seal();
     const auto closed =
-        index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id()), {}}}});
+        index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id())}}});
     if (!trimmed || !closed) spdlog::warn("the open fused segment is trimmed at the next start");
   }
 }
@@ -72,12 +72,7 @@ Result<> Volume::load(Vnode& vnode) {
     // Perhaps it was never sealed, and the Vnode that knew is gone.
     const auto queued =
         SPILLFS_TRY(if_any(index_->queued(index::QueueKind::kUnsealed, number(vnode.id))));
-    if (queued) {
-      auto [parent, name] = SPILLFS_TRY(parse_unsealed_note(queued->note));
-      vnode.parent = parent;
-      vnode.name = std::move(name);
-      vnode.unsealed = true;
-    }
+    vnode.unsealed = queued.has_value();
   }
   fill(vnode, std::move(inode));
   return {};

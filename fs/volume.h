@@ -200,7 +200,8 @@ class Volume {
   Result<VnodeRef> make(InodeId parent, std::string_view name, Prototype prototype, Caller caller);
   Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,
                                  Caller caller);
-  VnodeRef adopt(index::Inode inode);
+  Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,
+                              const Prototype& prototype);
   Result<> remove(InodeId parent, std::string_view name, Removal removal);
   static void drop_link(index::Inode& inode, index::Batch& batch, index::Time now);
   Result<> check_not_inside(InodeId id, InodeId directory);
@@ -249,7 +250,8 @@ class Volume {
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
-  Result<std::string> path_of(const Vnode& vnode);
+  Result<std::string> path_of(const index::Inode& inode);
+  Result<bool> has_its_name(const index::Inode& inode);
 
   // volume_recovery.cc
   Result<> recover();

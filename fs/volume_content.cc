@@ -56,7 +56,7 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
   SPILLFS_TRY(index_->commit(
       {.put_segments =
            {{.id = id, .kind = SegmentKind::kPrivate, .directory = *directory, .inode = vnode.id}},
-       .put_queue = {{index::QueueKind::kOpening, number(id), {}}}}));
+       .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
   auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
   if (!made) return tl::unexpected(no_space(made.error()));
   return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
@@ -65,8 +65,8 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
 // A segment no inode names yet goes.
 void Volume::discard(const storage::PrivateSegment& segment) {
   const std::uint64_t id = number(segment.id());
-  const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id, {}}},
-                                       .erase_queue = {{index::QueueKind::kOpening, id, {}}}});
+  const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id}},
+                                       .erase_queue = {{index::QueueKind::kOpening, id}}});
   if (!dropped) spdlog::warn("segment {} goes at the next start", id);
   kick_reclaim();
 }

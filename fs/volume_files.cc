@@ -59,19 +59,18 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
 
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                       Caller caller) {
+  const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
   {
     SharedLock lock(directory->mutex);
-    inode = SPILLFS_TRY(
-        new_inode(directory->inode, {.mode = S_IFREG | (mode & 07777), .text = {}}, caller));
+    inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
   }
   inode.links = 0;
-  SPILLFS_TRY(index_->commit({.put_inodes = {inode},
-                              .put_queue = {{index::QueueKind::kOrphan, number(inode.id), {}}},
-                              .totals = {.inodes = 1}}));
-  ++inodes_;
-  const VnodeRef vnode = adopt(std::move(inode));
+  const index::Batch batch{.put_inodes = {inode},
+                           .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
+                           .totals = {.inodes = 1}};
+  const VnodeRef vnode = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
   ExclusiveLock lock(vnode->mutex);
   Opened opened = SPILLFS_TRY(open_vnode(vnode, flags));
   orphaned(vnode);

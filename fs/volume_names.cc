@@ -69,7 +69,7 @@ Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototy
     inode.gid = parent.gid;
     if (S_ISDIR(inode.mode)) inode.mode |= S_ISGID;
   }
-  if (S_ISDIR(inode.mode)) inode.parent = parent.id;
+  inode.parent = parent.id;
   return inode;
 }
 
@@ -82,7 +82,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, Prototype p
   const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
   if (found) return fail(EEXIST, "the name exists");
   index::Inode inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
-  if (S_ISDIR(inode.mode)) inode.text = name;
+  if (!S_ISLNK(inode.mode)) inode.text = name;
   index::Inode parent_after = directory->inode;
   if (S_ISDIR(inode.mode) && parent_after.links >= kLinksMax) return fail(EMLINK, "too many links");
   count_entry(parent_after, inode, +1);
@@ -91,26 +91,23 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, Prototype p
                      .dentries = {put_name(parent_after, name, inode)},
                      .totals = {.inodes = 1}};
   if (prototype.unsealed) {
-    batch.put_queue.push_back({.kind = index::QueueKind::kUnsealed,
-                               .id = number(inode.id),
-                               .note = unsealed_note(parent, name)});
+    batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
   }
-  SPILLFS_TRY(index_->commit(batch));
+  VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
   directory->inode = std::move(parent_after);
-  VnodeRef made = adopt(std::move(inode));
-  ++inodes_;
-  if (prototype.unsealed) {
-    made->unsealed = true;
-    made->parent = parent;
-    made->name = name;
-  }
   return made;
 }
 
-VnodeRef Volume::adopt(index::Inode inode) {
+// Commits the batch that makes `inode`. Its Vnode is locked until it is filled: another thread that
+// finds the name may not change it before.
+Result<VnodeRef> Volume::commit_new(index::Inode inode, const index::Batch& batch,
+                                    const Prototype& prototype) {
   VnodeRef vnode = vnodes_->get(inode.id);
   ExclusiveLock lock(vnode->mutex);
+  SPILLFS_TRY(index_->commit(batch));
+  ++inodes_;
   fill(*vnode, std::move(inode));
+  vnode->unsealed = prototype.unsealed;
   return vnode;
 }
 
@@ -152,12 +149,13 @@ Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view na
   const bool orphan = after.links == 0;
   ++after.links;
   after.changed = current_time();
+  rehome(after, parent_after, name);
   count_entry(parent_after, after, +1);
   touch(parent_after, after.changed);
   index::Batch batch{.put_inodes = {after, parent_after},
                      .dentries = {put_name(parent_after, name, after)}};
   if (orphan) {
-    batch.erase_queue.push_back({.kind = index::QueueKind::kOrphan, .id = number(id), .note = {}});
+    batch.erase_queue.push_back({index::QueueKind::kOrphan, number(id)});
   }
   SPILLFS_TRY(index_->commit(batch));
   directory->inode = std::move(parent_after);
@@ -169,10 +167,8 @@ void Volume::drop_link(index::Inode& inode, index::Batch& batch, index::Time now
   inode.links = S_ISDIR(inode.mode) ? 0 : inode.links - 1;
   inode.changed = now;
   if (inode.links == 0) {
-    batch.put_queue.push_back(
-        {.kind = index::QueueKind::kOrphan, .id = number(inode.id), .note = {}});
-    batch.erase_queue.push_back(
-        {.kind = index::QueueKind::kUnsealed, .id = number(inode.id), .note = {}});
+    batch.put_queue.push_back({index::QueueKind::kOrphan, number(inode.id)});
+    batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
   }
 }
 

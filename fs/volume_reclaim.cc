@@ -106,15 +106,15 @@ Result<> Volume::reclaim_orphan(InodeId id) {
     const index::Inode& inode = vnode->inode;
     index::Batch batch{
         .erase_inodes = {id},
-        .erase_queue = {{index::QueueKind::kOrphan, number(id), {}}},
+        .erase_queue = {{index::QueueKind::kOrphan, number(id)}},
         .totals = {.charged = -static_cast<std::int64_t>(inode.charged), .inodes = -1}};
     release_location(inode, batch);
     std::uint64_t segment =
         inode.location.placement == Placement::kPrivate ? number(inode.location.segment) : 0;
     if (vnode->segment != nullptr && vnode->segment->id() != inode.location.segment) {
       segment = number(vnode->segment->id());
-      batch.put_queue.push_back({index::QueueKind::kDead, segment, {}});
-      batch.erase_queue.push_back({index::QueueKind::kOpening, segment, {}});
+      batch.put_queue.push_back({index::QueueKind::kDead, segment});
+      batch.erase_queue.push_back({index::QueueKind::kOpening, segment});
     }
     SPILLFS_TRY(index_->commit(batch));
     --inodes_;
@@ -161,7 +161,7 @@ std::vector<SegmentId> Volume::empty_fused() {
 
 Result<> Volume::free_segment(SegmentId id) {
   index::Batch batch{.erase_segments = {id},
-                     .erase_queue = {{index::QueueKind::kDead, number(id), {}}}};
+                     .erase_queue = {{index::QueueKind::kDead, number(id)}}};
   const auto segment = SPILLFS_TRY(if_any(index_->segment(id)));
   if (segment && segment->kind == SegmentKind::kPrivate) {
     SPILLFS_TRY(segments_->recycle(id, segment->directory));

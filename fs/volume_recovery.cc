@@ -50,14 +50,13 @@ Result<> Volume::make_root() {
 // A file that was created and never sealed is gone.
 Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
   index::Batch batch{.erase_queue = {entry}};
-  const UnsealedName place = SPILLFS_TRY(parse_unsealed_note(entry.note));
-  const auto dentry = SPILLFS_TRY(if_any(index_->find(place.parent, place.name)));
-  if (dentry && number(dentry->inode) == entry.id) {
-    index::Inode parent = SPILLFS_TRY(index_->inode(place.parent));
+  const auto inode = SPILLFS_TRY(if_any(index_->inode(InodeId{entry.id})));
+  if (inode && SPILLFS_TRY(has_its_name(*inode))) {
+    index::Inode parent = SPILLFS_TRY(index_->inode(inode->parent));
     --parent.entries;
     batch.put_inodes = {parent};
     batch.erase_inodes = {InodeId{entry.id}};
-    batch.dentries = {{.parent = place.parent, .name = place.name, .target = std::nullopt}};
+    batch.dentries = {{.parent = inode->parent, .name = inode->text, .target = std::nullopt}};
     batch.totals.inodes = -1;
     --inodes_;
   }
@@ -81,7 +80,7 @@ Result<> Volume::recover_opening(const index::QueueEntry& entry) {
   } else if (segment) {
     const auto owner = SPILLFS_TRY(if_any(index_->inode(segment->inode)));
     if (!owner || owner->location.segment != segment->id) {
-      batch.put_queue = {{index::QueueKind::kDead, entry.id, {}}};
+      batch.put_queue = {{index::QueueKind::kDead, entry.id}};
     }
   }
   return index_->commit(batch);

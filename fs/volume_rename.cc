@@ -17,13 +17,6 @@ struct Ends {
   index::Inode& to() { return same ? from : other; }
 };
 
-// A directory knows its parent and its name; other inodes do not.
-void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name) {
-  if (!S_ISDIR(inode.mode)) return;
-  inode.parent = parent.id;
-  inode.text = name;
-}
-
 void move_entry(const index::Inode& moved, index::Inode& from, index::Inode& to) {
   --from.entries;
   ++to.entries;

@@ -53,7 +53,7 @@ Result<> Volume::seal_private(Vnode& vnode) {
   }
   const bool named = vnode.inode.location.segment == sealed.location.segment;
   if (!named || vnode.opening) {
-    batch.erase_queue.push_back({index::QueueKind::kOpening, number(vnode.segment->id()), {}});
+    batch.erase_queue.push_back({index::QueueKind::kOpening, number(vnode.segment->id())});
     SPILLFS_TRY(vnode.segment->identify(segments_->store_id(), vnode.id, {}));
   }
   SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
@@ -69,7 +69,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   batch.put_inodes.push_back(sealed);
   batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
   if (vnode.unsealed) {
-    batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id), {}});
+    batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }
   SPILLFS_TRY(index_->commit(batch));
   if (moved && before.location.placement == Placement::kFused) account_record(before.location, -1);
@@ -91,7 +91,7 @@ void Volume::release_location(const index::Inode& inode, index::Batch& batch) {
                               .live = -static_cast<std::int64_t>(location.record_length)});
     batch.erase_records.push_back({location.segment, location.record_offset, inode.id});
   } else if (location.placement == Placement::kPrivate) {
-    batch.put_queue.push_back({index::QueueKind::kDead, number(location.segment), {}});
+    batch.put_queue.push_back({index::QueueKind::kDead, number(location.segment)});
   }
 }
 
@@ -109,7 +109,7 @@ Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
     info.owner_address = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.owner_address"));
     info.metadata = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.metadata"));
   }
-  info.path = SPILLFS_TRY(path_of(vnode));
+  info.path = SPILLFS_TRY(path_of(vnode.inode));
   return info;
 }
 
@@ -117,18 +117,23 @@ Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
   return SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA)).value_or("");
 }
 
-// Where the name of a new file is; a file sealed before has no one path (it may be linked), and the
-// record of its first seal holds the one it was made under.
-Result<std::string> Volume::path_of(const Vnode& vnode) {
-  if (!vnode.unsealed) return std::string();
-  std::string path = "/" + vnode.name;
-  for (InodeId id = vnode.parent; id != kRootInode;) {
-    const auto directory = index_->inode(id);
+// Where the inode is in the mount, by the last name it was given; empty where that is gone.
+Result<std::string> Volume::path_of(const index::Inode& inode) {
+  if (!SPILLFS_TRY(has_its_name(inode))) return std::string();
+  std::string path = "/" + inode.text;
+  for (InodeId id = inode.parent; id != kRootInode;) {
+    const auto directory = SPILLFS_TRY(if_any(index_->inode(id)));
     if (!directory) return std::string();
     path.insert(0, "/" + directory->text);
     id = directory->parent;
   }
   return path;
+}
+
+Result<bool> Volume::has_its_name(const index::Inode& inode) {
+  if (S_ISLNK(inode.mode) || inode.text.empty()) return false;
+  const auto found = SPILLFS_TRY(if_any(index_->find(inode.parent, inode.text)));
+  return found && found->inode == inode.id;
 }
 
 Result<Location> Volume::append_fused(const storage::RecordInfo& info,
@@ -152,7 +157,7 @@ Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused() {
   const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
   SPILLFS_TRY(index_->commit(
       {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},
-       .put_queue = {{index::QueueKind::kOpening, number(id), {}}}}));
+       .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
   fused_ = SPILLFS_TRY(segments_->create_fused(id, directory));
   fused_states_[number(id)] = {.directory = directory};
   return fused_;
@@ -162,8 +167,7 @@ Result<> Volume::retire_fused(const std::shared_ptr<storage::FusedSegment>& full
   MutexLock lock(fused_mutex_);
   if (fused_ != full) return {};
   SPILLFS_TRY(full->seal());
-  SPILLFS_TRY(
-      index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(full->id()), {}}}}));
+  SPILLFS_TRY(index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(full->id())}}}));
   fused_.reset();
   return {};
 }

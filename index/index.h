@@ -39,9 +39,10 @@ struct Inode {
   Location location;
   bool sums_valid = false;  // the sums of its private segment are those of its bytes
   bool has_xattrs = false;
-  InodeId parent{};           // directories only
-  std::uint64_t entries = 0;  // directories only: names in it, so that emptiness is no scan
-  std::string text;           // directories: its name; symlinks: the target
+  // Where the last name it was given is; certain for directories, of a file it may be gone.
+  InodeId parent{};
+  std::uint64_t entries = 0;  // directories: names in it; files: the Ray objects in it
+  std::string text;           // that name; of a symlink, its target
 
   friend bool operator==(const Inode&, const Inode&) = default;
 };
@@ -76,7 +77,7 @@ struct Record {
 
 // Work that outlives the process, in the `reclaim` column family.
 enum class QueueKind : std::uint8_t {
-  kUnsealed = 1,  // id = inode: created and never sealed; a restart removes it
+  kUnsealed = 1,  // id = inode: created and never sealed; a restart removes it and its name
   kOrphan = 2,    // id = inode: no names left, perhaps still open
   kOpening = 3,   // id = segment: private, registered and not yet named by an inode
   kDead = 4,      // id = segment: nothing names it; its file can go
@@ -84,7 +85,6 @@ enum class QueueKind : std::uint8_t {
 struct QueueEntry {
   QueueKind kind{};
   std::uint64_t id = 0;
-  std::string note;  // free for the kind's owner: kUnsealed holds the directory and name
   friend bool operator==(const QueueEntry&, const QueueEntry&) = default;
 };
 
@@ -129,8 +129,8 @@ struct Batch {
   std::vector<Record> put_records;
   std::vector<Record> erase_records;
   std::vector<QueueEntry> put_queue;
-  std::vector<QueueEntry> erase_queue;  // note is ignored
-  Totals totals;                        // added to what the index holds
+  std::vector<QueueEntry> erase_queue;
+  Totals totals;  // added to what the index holds
 };
 
 class Index {

@@ -83,7 +83,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (const Record& r : batch.erase_records) records_.erase({number(r.segment), r.offset});
   for (const Record& r : batch.put_records) records_[{number(r.segment), r.offset}] = r.inode;
   for (const QueueEntry& entry : batch.erase_queue) queue_.erase({entry.kind, entry.id});
-  for (const QueueEntry& entry : batch.put_queue) queue_[{entry.kind, entry.id}] = entry.note;
+  for (const QueueEntry& entry : batch.put_queue) queue_.insert({entry.kind, entry.id});
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
   return {};
@@ -177,17 +177,16 @@ Result<std::vector<QueueEntry>> MemoryIndex::queue(QueueKind kind, std::uint64_t
   MutexLock lock(mutex_);
   std::vector<QueueEntry> found;
   for (auto at = queue_.upper_bound({kind, after});
-       at != queue_.end() && at->first.first == kind && found.size() < limit; ++at) {
-    found.push_back({kind, at->first.second, at->second});
+       at != queue_.end() && at->first == kind && found.size() < limit; ++at) {
+    found.push_back({kind, at->second});
   }
   return found;
 }
 
 Result<QueueEntry> MemoryIndex::queued(QueueKind kind, std::uint64_t id) {
   MutexLock lock(mutex_);
-  const auto found = queue_.find({kind, id});
-  if (found == queue_.end()) return fail(ENOENT, "not queued");
-  return QueueEntry{.kind = kind, .id = id, .note = found->second};
+  if (!queue_.contains({kind, id})) return fail(ENOENT, "not queued");
+  return QueueEntry{.kind = kind, .id = id};
 }
 
 Result<Totals> MemoryIndex::totals() {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,7 +61,7 @@ class MemoryIndex final : public Index {
   std::map<std::uint64_t, Segment> segments_ GUARDED_BY(mutex_);
   std::map<Pair, std::uint64_t> sums_ GUARDED_BY(mutex_);  // segment, chunk
   std::map<Pair, InodeId> records_ GUARDED_BY(mutex_);     // segment, offset
-  std::map<std::pair<QueueKind, std::uint64_t>, std::string> queue_ GUARDED_BY(mutex_);
+  std::set<std::pair<QueueKind, std::uint64_t>> queue_ GUARDED_BY(mutex_);
   Totals totals_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);
 };

@@ -144,7 +144,7 @@ Result<> RocksdbIndex::add_queue(rocksdb::WriteBatch& rows, const Batch& batch) 
   }
   for (const QueueEntry& entry : batch.put_queue) {
     const std::string key = key_of(static_cast<std::uint8_t>(entry.kind), entry.id);
-    SPILLFS_TRY(result_of(rows.Put(family(kReclaim), key, entry.note), "put a queue entry"));
+    SPILLFS_TRY(result_of(rows.Put(family(kReclaim), key, {}), "put a queue entry"));
   }
   return {};
 }

@@ -225,9 +225,9 @@ Result<std::vector<QueueEntry>> RocksdbIndex::queue(QueueKind kind, std::uint64_
   const auto prefix = static_cast<std::uint8_t>(kind);
   std::vector<QueueEntry> found;
   return after_doing(scan(kReclaim, key_of(prefix, after + 1), key_of(prefix, kLast),
-                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                          [&](std::string_view key, std::string_view) -> Result<bool> {
                             const std::uint64_t id = SPILLFS_TRY(number_in(key, 1));
-                            found.push_back({.kind = kind, .id = id, .note = std::string(value)});
+                            found.push_back({.kind = kind, .id = id});
                             return found.size() < limit;
                           }),
                      found);
@@ -236,7 +236,7 @@ Result<std::vector<QueueEntry>> RocksdbIndex::queue(QueueKind kind, std::uint64_
 Result<QueueEntry> RocksdbIndex::queued(QueueKind kind, std::uint64_t id) {
   const auto row = SPILLFS_TRY(get(kReclaim, key_of(static_cast<std::uint8_t>(kind), id)));
   if (!row) return fail(ENOENT, "not queued");
-  return QueueEntry{.kind = kind, .id = id, .note = *row};
+  return QueueEntry{.kind = kind, .id = id};
 }
 
 Result<Totals> RocksdbIndex::totals() {

@@ -232,18 +232,17 @@ TEST_P(IndexTest, KeepsSumsAcrossRows) {
 }
 
 TEST_P(IndexTest, QueuesWork) {
-  commit({.put_queue = {{QueueKind::kDead, 2, "b"}, {QueueKind::kDead, 1, "a"}}});
-  commit({.put_queue = {{QueueKind::kOrphan, 1, ""}}});
+  commit({.put_queue = {{QueueKind::kDead, 2}, {QueueKind::kDead, 1}}});
+  commit({.put_queue = {{QueueKind::kOrphan, 1}}});
   reopen();
-  EXPECT_THAT(
-      index_->queue(QueueKind::kDead, 0, 10).value(),
-      ElementsAre(QueueEntry{QueueKind::kDead, 1, "a"}, QueueEntry{QueueKind::kDead, 2, "b"}));
+  EXPECT_THAT(index_->queue(QueueKind::kDead, 0, 10).value(),
+              ElementsAre(QueueEntry{QueueKind::kDead, 1}, QueueEntry{QueueKind::kDead, 2}));
   EXPECT_THAT(index_->queue(QueueKind::kDead, 1, 10).value(),
-              ElementsAre(QueueEntry{QueueKind::kDead, 2, "b"}));
-  commit({.erase_queue = {{QueueKind::kDead, 2, "ignored"}}});
+              ElementsAre(QueueEntry{QueueKind::kDead, 2}));
+  commit({.erase_queue = {{QueueKind::kDead, 2}}});
   EXPECT_EQ(index_->queue(QueueKind::kDead, 0, 10)->size(), 1U);
   EXPECT_EQ(index_->queue(QueueKind::kOrphan, 0, 10)->size(), 1U);
-  EXPECT_EQ(index_->queued(QueueKind::kDead, 1).value(), (QueueEntry{QueueKind::kDead, 1, "a"}));
+  EXPECT_EQ(index_->queued(QueueKind::kDead, 1).value(), (QueueEntry{QueueKind::kDead, 1}));
   EXPECT_EQ(index_->queued(QueueKind::kDead, 2).error().code, ENOENT);
   EXPECT_EQ(index_->queued(QueueKind::kOpening, 1).error().code, ENOENT);
 }
