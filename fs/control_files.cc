@@ -3,79 +3,170 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace spillfs::fs {
 namespace {
 
-struct stat stat_of(InodeId id, mode_t mode, nlink_t links, std::size_t size) {
+constexpr unsigned kKindShift = 60;
+constexpr unsigned kOfShift = 20;
+constexpr std::uint64_t kFirstCookie = 3;  // behind "." and ".."
+
+class TextReader : public ControlReader {
+ public:
+  explicit TextReader(std::string text) : text_(std::move(text)) {}
+
+  Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
+    if (offset >= text_.size()) return 0;
+    const Bytes from = as_bytes(text_).subspan(offset);
+    const std::size_t count = std::min(into.size(), from.size());
+    std::copy_n(from.begin(), count, into.begin());
+    return count;
+  }
+
+ private:
+  const std::string text_;
+};
+
+}  // namespace
+
+InodeId ControlId::node() const {
+  return InodeId{spillfs::number(ControlFiles::kFolder) |
+                 static_cast<std::uint64_t>(kind) << kKindShift | of << kOfShift | number};
+}
+
+ControlId ControlId::from(InodeId node) {
+  const std::uint64_t id = spillfs::number(node);
+  return {.kind = static_cast<ControlKind>(id >> kKindShift & 3),
+          .of = id >> kOfShift & kMaxOf,
+          .number = id & kMaxNumber};
+}
+
+struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size) {
   struct stat out {};
-  out.st_ino = number(id);
+  out.st_ino = number(id.node());
   out.st_mode = mode;
-  out.st_nlink = links;
+  out.st_nlink = S_ISDIR(mode) ? 2 : 1;
   out.st_uid = ::geteuid();
   out.st_gid = ::getegid();
-  out.st_size = static_cast<off_t>(size);
+  out.st_size = static_cast<off_t>(S_ISDIR(mode) ? 4096 : size);
   out.st_blksize = 4096;
   clock_gettime(CLOCK_REALTIME, &out.st_mtim);
   out.st_ctim = out.st_atim = out.st_mtim;
   return out;
 }
 
-InodeId id_at(std::size_t position) {
-  return InodeId{number(ControlFiles::kFolder) + 1 + position};
-}
-
-}  // namespace
-
 void ControlFiles::add(std::string name, std::function<std::string()> text) {
-  entries_.push_back({.name = std::move(name), .text = std::move(text)});
+  texts_.push_back({.name = std::move(name), .text = std::move(text)});
 }
 
-Result<const ControlFiles::Entry*> ControlFiles::entry(InodeId id) const {
-  const std::uint64_t position = number(id) - number(kFolder) - 1;
-  if (position >= entries_.size()) return fail(ENOENT, "no such control file");
-  return &entries_[position];
+void ControlFiles::add_folder(std::string name, std::unique_ptr<ControlFolder> folder) {
+  folders_.push_back({.name = std::move(name), .folder = std::move(folder)});
 }
 
-Result<struct stat> ControlFiles::lookup(InodeId parent, std::string_view name) const {
+Result<const ControlFiles::Text*> ControlFiles::text(ControlId id) const {
+  if (id.number == 0 || id.number > texts_.size()) return fail(ENOENT, "no such control file");
+  return &texts_[id.number - 1];
+}
+
+ControlFolder* ControlFiles::folder_of(ControlId id) const {
+  for (const Folder& folder : folders_) {
+    if (folder.folder->root().kind == id.kind) return folder.folder.get();
+  }
+  return nullptr;
+}
+
+Result<struct stat> ControlFiles::lookup(InodeId parent, std::string_view name) {
   if (parent == kRootInode && name == kFolderName) return attributes(kFolder);
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (parent == kFolder && entries_[i].name == name) return attributes(id_at(i));
+  const ControlId id = ControlId::from(parent);
+  if (ControlFolder* folder = folder_of(id)) {
+    return folder->attributes(SPILLFS_TRY(folder->find(id, name)));
+  }
+  for (std::size_t i = 0; i < texts_.size(); ++i) {
+    if (texts_[i].name == name) return attributes(ControlId{.number = i + 1}.node());
+  }
+  for (const Folder& folder : folders_) {
+    if (folder.name == name) return folder.folder->attributes(folder.folder->root());
   }
   return fail(ENOENT, "no such control file");
 }
 
-Result<struct stat> ControlFiles::attributes(InodeId id) const {
-  if (id == kFolder) return stat_of(id, S_IFDIR | 0555, 2, 4096);
-  const Entry* found = SPILLFS_TRY(entry(id));
-  return stat_of(id, S_IFREG | 0444, 1, found->text().size());
+Result<struct stat> ControlFiles::attributes(InodeId id) {
+  const ControlId control = ControlId::from(id);
+  if (ControlFolder* folder = folder_of(control)) return folder->attributes(control);
+  if (id == kFolder) return control_stat(control, S_IFDIR | 0555, 0);
+  return control_stat(control, S_IFREG | 0444, SPILLFS_TRY(text(control))->text().size());
 }
 
-std::vector<std::string> ControlFiles::names() const {
+Result<std::vector<DirectoryEntry>> ControlFiles::list(InodeId id, std::uint64_t after,
+                                                       std::size_t limit) {
+  std::vector<DirectoryEntry> entries;
+  if (after < 1) entries.push_back({1, ".", SPILLFS_TRY(attributes(id))});
+  if (after < 2) entries.push_back({2, "..", SPILLFS_TRY(attributes(kFolder))});
+  const ControlId control = ControlId::from(id);
+  ControlFolder* folder = folder_of(control);
+  const auto more = folder != nullptr ? SPILLFS_TRY(folder->list(control, after, limit))
+                                      : SPILLFS_TRY(list_top(after));
+  entries.insert(entries.end(), more.begin(), more.end());
+  return entries;
+}
+
+Result<std::vector<DirectoryEntry>> ControlFiles::list_top(std::uint64_t after) {
   std::vector<std::string> names;
-  for (const Entry& entry : entries_) names.push_back(entry.name);
-  return names;
+  for (const Text& text : texts_) names.push_back(text.name);
+  for (const Folder& folder : folders_) names.push_back(folder.name);
+  std::vector<DirectoryEntry> entries;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (kFirstCookie + i <= after) continue;
+    entries.push_back({kFirstCookie + i, names[i], SPILLFS_TRY(lookup(kFolder, names[i]))});
+  }
+  return entries;
+}
+
+Result<Xattrs> ControlFiles::xattrs(InodeId id) {
+  const ControlId control = ControlId::from(id);
+  ControlFolder* folder = folder_of(control);
+  return folder != nullptr ? folder->xattrs(control) : Xattrs();
 }
 
 Result<std::uint64_t> ControlFiles::open(InodeId id) {
-  if (id == kFolder) return fail(EISDIR, "it is a directory");
-  std::string text = SPILLFS_TRY(entry(id))->text();
+  const ControlId control = ControlId::from(id);
+  std::unique_ptr<ControlReader> reader;
+  if (ControlFolder* folder = folder_of(control)) {
+    reader = SPILLFS_TRY(folder->open(control));
+  } else {
+    reader = std::make_unique<TextReader>(SPILLFS_TRY(text(control))->text());
+  }
+  auto opened = std::make_shared<Open>();
+  {
+    MutexLock lock(opened->mutex);
+    opened->reader = std::move(reader);
+  }
   MutexLock lock(mutex_);
-  open_.emplace(next_handle_, std::move(text));
+  open_.emplace(next_handle_, std::move(opened));
   return next_handle_++;
 }
 
-Result<std::string> ControlFiles::read(std::uint64_t handle, std::uint64_t offset,
-                                       std::size_t count) {
-  MutexLock lock(mutex_);
-  const auto found = open_.find(handle);
-  if (found == open_.end()) return fail(EBADF, "no such handle");
-  if (offset >= found->second.size()) return std::string();
-  return found->second.substr(offset, count);
+Result<std::size_t> ControlFiles::read(std::uint64_t handle, MutableBytes into,
+                                       std::uint64_t offset) {
+  std::shared_ptr<Open> opened;
+  {
+    MutexLock lock(mutex_);
+    const auto found = open_.find(handle);
+    if (found == open_.end()) return fail(EBADF, "no such handle");
+    opened = found->second;
+  }
+  MutexLock lock(opened->mutex);
+  return opened->reader->read(into, offset);
 }
 
 void ControlFiles::release(std::uint64_t handle) {
+  std::shared_ptr<Open> closed;
   MutexLock lock(mutex_);
-  open_.erase(handle);
+  const auto found = open_.find(handle);
+  if (found == open_.end()) return;
+  closed = std::move(found->second);
+  open_.erase(found);
 }
 
 }  // namespace spillfs::fs

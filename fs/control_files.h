@@ -1,24 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-// MOUNTPOINT/.spillfs: a folder of read-only texts about the daemon, found by name but never listed
-// in the root, so that an empty mount is empty. Its inode numbers lie beyond every real one.
-// Threads: every method may be called from any thread once all files are added.
+// MOUNTPOINT/.spillfs: read-only files about the daemon and what it holds, found by name but never
+// listed in the root, so that an empty mount is empty. Texts are added by name, whole folders as
+// ControlFolders. Threads: every method may be called from any thread once all has been added.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "fs/volume.h"
 #include "storage/base/bytes.h"
 #include "storage/base/ids.h"
 #include "storage/base/mutex.h"
 #include "storage/base/result.h"
 
 namespace spillfs::fs {
+
+enum class ControlKind : std::uint8_t { kTexts = 0, kObjects = 1, kSegments = 2 };
+
+// What a node id in .spillfs says, so that none has to be remembered: bit 62, kind (2 bits), inode
+// or segment (40 bits), a number in it (20 bits). Beyond every real inode.
+struct ControlId {
+  static constexpr std::uint64_t kMaxOf = (std::uint64_t{1} << 40) - 1;
+  static constexpr std::uint64_t kMaxNumber = (std::uint64_t{1} << 20) - 1;
+
+  ControlKind kind = ControlKind::kTexts;
+  std::uint64_t of = 0;
+  std::uint64_t number = 0;
+
+  [[nodiscard]] InodeId node() const;
+  static ControlId from(InodeId node);
+};
+
+// The attributes of a read-only node, its own times and owner aside.
+struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size);
+
+// An open file; its content is what it was at open. One thread at a time.
+class ControlReader {
+ public:
+  virtual ~ControlReader() = default;
+  virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
+};
+
+using Xattrs = std::vector<std::pair<std::string, std::string>>;
+
+// A folder in .spillfs and all below it; the ids it is given are of its kind. Its own is (kind, of,
+// number) as it likes; what is gone is ENOENT.
+class ControlFolder {
+ public:
+  virtual ~ControlFolder() = default;
+
+  [[nodiscard]] virtual ControlId root() const = 0;
+  virtual Result<struct stat> attributes(ControlId id) = 0;
+  virtual Result<ControlId> find(ControlId folder, std::string_view name) = 0;
+  // Up to `limit` entries with cookies above `after`; cookies start at 3.
+  virtual Result<std::vector<DirectoryEntry>> list(ControlId folder, std::uint64_t after,
+                                                   std::size_t limit) = 0;
+  virtual Result<std::unique_ptr<ControlReader>> open(ControlId id) = 0;
+  virtual Result<Xattrs> xattrs(ControlId id) = 0;
+};
 
 class ControlFiles {
  public:
@@ -27,6 +74,7 @@ class ControlFiles {
 
   // `text` is asked for at every open and stat.
   void add(std::string name, std::function<std::string()> text);
+  void add_folder(std::string name, std::unique_ptr<ControlFolder> folder);
 
   static bool owns(InodeId id) { return number(id) >= number(kFolder); }
   // Is this name, in this folder, the control folder or something in it?
@@ -34,26 +82,39 @@ class ControlFiles {
     return owns(parent) || (parent == kRootInode && name == kFolderName);
   }
 
-  Result<struct stat> lookup(InodeId parent, std::string_view name) const;
-  Result<struct stat> attributes(InodeId id) const;
-  [[nodiscard]] std::vector<std::string> names() const;
+  Result<struct stat> lookup(InodeId parent, std::string_view name);
+  Result<struct stat> attributes(InodeId id);
+  // As Volume::list().
+  Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit);
+  Result<Xattrs> xattrs(InodeId id);
 
-  // The text as it is now, for one open file.
   Result<std::uint64_t> open(InodeId id);
-  Result<std::string> read(std::uint64_t handle, std::uint64_t offset, std::size_t count);
+  Result<std::size_t> read(std::uint64_t handle, MutableBytes into, std::uint64_t offset);
   void release(std::uint64_t handle);
 
  private:
-  struct Entry {
+  struct Text {
     std::string name;
     std::function<std::string()> text;
   };
-  Result<const Entry*> entry(InodeId id) const;
+  struct Folder {
+    std::string name;
+    std::unique_ptr<ControlFolder> folder;
+  };
+  struct Open {
+    Mutex mutex;
+    std::unique_ptr<ControlReader> reader GUARDED_BY(mutex);
+  };
+  Result<const Text*> text(ControlId id) const;
+  // The folder that an id lies in; null for the texts.
+  [[nodiscard]] ControlFolder* folder_of(ControlId id) const;
+  Result<std::vector<DirectoryEntry>> list_top(std::uint64_t after);
 
-  std::vector<Entry> entries_;
+  std::vector<Text> texts_;
+  std::vector<Folder> folders_;
   Mutex mutex_;
   std::uint64_t next_handle_ GUARDED_BY(mutex_) = 1;
-  std::unordered_map<std::uint64_t, std::string> open_ GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, std::shared_ptr<Open>> open_ GUARDED_BY(mutex_);
 };
 
 }  // namespace spillfs::fs

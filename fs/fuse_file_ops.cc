@@ -56,20 +56,16 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
 
 void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse_file_info* file) {
   const auto at = static_cast<std::uint64_t>(offset);
-  if (ControlFiles::owns(InodeId{id})) {
-    return serve(
-        req, "read", [&] { return context_of(req).control->read(file->fh, at, size); },
-        [](fuse_req_t r, Result<std::string>& text) {
-          fuse_reply_buf(r, text->data(), text->size());
-        });
-  }
   // One buffer per thread, as large as its largest read so far.
   thread_local std::vector<char> buffer;
   if (buffer.size() < size) buffer.resize(size);
   const MutableBytes into = std::as_writable_bytes(std::span(buffer)).first(size);
-  serve(
-      req, "read", [&] { return volume_of(req).read(handle_of(file), into, at); },
-      [&](fuse_req_t r, Result<std::size_t>& got) { fuse_reply_buf(r, buffer.data(), *got); });
+  const auto read = [&] {
+    return ControlFiles::owns(InodeId{id}) ? context_of(req).control->read(file->fh, into, at)
+                                           : volume_of(req).read(handle_of(file), into, at);
+  };
+  serve(req, "read", read,
+        [&](fuse_req_t r, Result<std::size_t>& got) { fuse_reply_buf(r, buffer.data(), *got); });
 }
 
 void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size, off_t offset,
@@ -198,30 +194,15 @@ bool add_entry(fuse_req_t req, Listing listing, ListReply& reply, const Director
   return true;
 }
 
-Result<std::vector<DirectoryEntry>> list_control(ControlFiles& control, std::uint64_t after) {
-  std::vector<DirectoryEntry> entries;
-  if (after < 1) {
-    entries.push_back({1, ".", SPILLFS_TRY(control.attributes(ControlFiles::kFolder))});
-  }
-  if (after < 2) {
-    entries.push_back({2, "..", SPILLFS_TRY(control.attributes(ControlFiles::kFolder))});
-  }
-  std::uint64_t cookie = 2;
-  for (const std::string& name : control.names()) {
-    if (++cookie <= after) continue;
-    entries.push_back({cookie, name, SPILLFS_TRY(control.lookup(ControlFiles::kFolder, name))});
-  }
-  return entries;
-}
-
 void list(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, Listing listing) {
   const auto fill = [&]() -> Result<ListReply> {
     ListReply reply(size);
     auto after = static_cast<std::uint64_t>(offset);
     for (;;) {
-      const auto entries = ControlFiles::owns(InodeId{id})
-                               ? SPILLFS_TRY(list_control(*context_of(req).control, after))
-                               : SPILLFS_TRY(volume_of(req).list(InodeId{id}, after, kListPage));
+      const auto entries =
+          ControlFiles::owns(InodeId{id})
+              ? SPILLFS_TRY(context_of(req).control->list(InodeId{id}, after, kListPage))
+              : SPILLFS_TRY(volume_of(req).list(InodeId{id}, after, kListPage));
       if (entries.empty()) return reply;
       for (const DirectoryEntry& entry : entries) {
         if (!add_entry(req, listing, reply, entry)) return reply;
@@ -304,12 +285,16 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
 
 }  // namespace
 
+double cache_seconds(const struct stat& attributes) {
+  return ControlFiles::owns(InodeId{attributes.st_ino}) ? 0 : kCacheSeconds;
+}
+
 fuse_entry_param entry_of(const struct stat& attributes) {
   fuse_entry_param entry{};
   entry.ino = attributes.st_ino;
   entry.generation = 1;  // an inode number never comes back
   entry.attr = attributes;
-  entry.attr_timeout = entry.entry_timeout = kCacheSeconds;
+  entry.attr_timeout = entry.entry_timeout = cache_seconds(attributes);
   return entry;
 }
 

@@ -11,6 +11,8 @@ namespace spillfs::fs {
 // How long the kernel may keep names and attributes: the daemon is the only writer, and every
 // change comes through this kernel.
 inline constexpr double kCacheSeconds = 86400;
+// The control files change by themselves.
+double cache_seconds(const struct stat& attributes);
 
 fuse_entry_param entry_of(const struct stat& attributes);
 // What the kernel is told about a freshly opened file.

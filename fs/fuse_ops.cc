@@ -25,7 +25,7 @@ constexpr auto kReplyEntry = [](fuse_req_t r, Result<struct stat>& found) {
 };
 
 constexpr auto kReplyAttributes = [](fuse_req_t r, Result<struct stat>& found) {
-  fuse_reply_attr(r, &*found, kCacheSeconds);
+  fuse_reply_attr(r, &*found, cache_seconds(*found));
 };
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
@@ -179,8 +179,11 @@ void reply_value(fuse_req_t req, const std::string& value, std::size_t size) {
 
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t size) {
   const auto get = [&]() -> Result<std::string> {
-    if (ControlFiles::owns(InodeId{id})) return fail(ENODATA, "no such xattr");
-    return volume_of(req).get_xattr(InodeId{id}, name);
+    if (!ControlFiles::owns(InodeId{id})) return volume_of(req).get_xattr(InodeId{id}, name);
+    for (auto& [known, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
+      if (known == name) return std::move(value);
+    }
+    return fail(ENODATA, "no such xattr");
   };
   serve(req, "getxattr", get,
         [size](fuse_req_t r, Result<std::string>& value) { reply_value(r, *value, size); });
@@ -197,7 +200,12 @@ void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* va
 void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
   const auto list = [&]() -> Result<std::string> {
     std::string names;
-    if (ControlFiles::owns(InodeId{id})) return names;
+    if (ControlFiles::owns(InodeId{id})) {
+      for (const auto& [name, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
+        names.append(name).push_back('\0');
+      }
+      return names;
+    }
     for (const std::string& name : SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}))) {
       names.append(name).push_back('\0');
     }

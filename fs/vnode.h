@@ -15,6 +15,7 @@
 #include "storage/base/ids.h"
 #include "storage/base/mutex.h"
 #include "storage/device.h"
+#include "storage/ray_scanner.h"
 #include "storage/segments.h"
 #include "storage/staging.h"
 
@@ -36,6 +37,8 @@ struct Vnode {
   std::uint64_t size = 0;
   std::uint64_t charged = 0;
   index::Time modified, changed;
+  // Looks for Ray's objects as the bytes come; none once they did not all come in order.
+  std::optional<storage::RayScanner> scanner;
 
   bool unsealed = false;      // new: a QueueEntry kUnsealed removes it at a restart
   bool opening = false;       // its private segment still has its QueueEntry kOpening

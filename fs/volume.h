@@ -32,6 +32,7 @@
 #include "storage/base/bytes.h"
 #include "storage/base/ids.h"
 #include "storage/base/result.h"
+#include "storage/ray_scanner.h"
 #include "storage/segments.h"
 #include "storage/staging.h"
 
@@ -135,6 +136,25 @@ class Volume {
   Result<std::vector<std::string>> list_xattrs(InodeId id);
   Result<> remove_xattr(InodeId id, std::string_view name);
 
+  // The objects in a file that Ray wrote, complete ones only; any other file has none, and so has
+  // one that nobody writes any more and whose last object is cut short.
+  struct RayObjects {
+    struct stat file;
+    std::string path;  // of the file in the mount; empty where unknown
+    std::vector<storage::RayObject> objects;
+  };
+  Result<RayObjects> ray_objects(InodeId id);
+  // How many ray_objects() would say: no read where the file is as it was sealed.
+  Result<std::uint64_t> count_ray_objects(InodeId id);
+
+  // The segments with ids above `after`, for people who look. The file is open for reading.
+  struct SegmentFile {
+    std::string name;  // "7.fused"
+    std::shared_ptr<storage::File> file;
+  };
+  Result<std::vector<index::Segment>> list_segments(SegmentId after, std::size_t limit);
+  Result<SegmentFile> open_segment(SegmentId id);
+
   Result<struct statvfs> statfs();
   struct Status {
     std::int64_t inodes = 0;
@@ -222,6 +242,7 @@ class Volume {
 
   // volume_content.cc: where the bytes are
   Result<> open_content(Vnode& vnode);
+  static void close_idle_content(Vnode& vnode);
   Result<> make_private(Vnode& vnode);
   Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode);
   void discard(const storage::PrivateSegment& segment);
@@ -236,6 +257,11 @@ class Volume {
   Result<std::vector<std::uint64_t>> read_sums(Vnode& vnode);
   Result<storage::DecodedRecord> read_record(const Location& location);
   static void forget_sums(Vnode& vnode);
+
+  // volume_objects.cc: what Ray wrote
+  static void scan(Vnode& vnode, Bytes from, std::uint64_t offset);
+  Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode);  // a shared lock is enough
+  std::uint64_t count_objects(Vnode& vnode);                           // as above
 
   // volume_seal.cc: bytes first, then the index names them
   Result<> seal(Vnode& vnode);  // nothing to do for an inode without names

@@ -29,6 +29,13 @@ Result<> Volume::open_content(Vnode& vnode) {
   return {};
 }
 
+// The counterpart of open_content(), when nobody needs the bytes at hand.
+void Volume::close_idle_content(Vnode& vnode) {
+  if (vnode.opens > 0 || vnode.dirty || vnode.inode.links == 0) return;
+  vnode.segment.reset();
+  vnode.fused.reset();
+}
+
 // Copy, batch, change: the bytes get a private segment, and where the index already names them it
 // names the copy before anything changes it.
 Result<> Volume::make_private(Vnode& vnode) {

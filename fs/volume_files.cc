@@ -148,6 +148,7 @@ Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
     return written;
   }
   vnode.charged = charge;
+  scan(vnode, from, offset);
   vnode.size = size;
   vnode.modified = vnode.changed = current_time();
   vnode.dirty = true;
@@ -177,7 +178,11 @@ Result<> Volume::write_private(Vnode& vnode, Bytes from, std::uint64_t offset) {
   forget_sums(vnode);
   const auto written = segment.write(from, offset);
   settle_private(vnode);
-  if (!written) return tl::unexpected(no_space(written.error()));
+  if (!written) {
+    vnode.scanner.reset();
+    return tl::unexpected(no_space(written.error()));
+  }
+  scan(vnode, from, offset);
   vnode.size = segment.length();
   vnode.modified = vnode.changed = current_time();
   return {};
@@ -221,6 +226,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
     if (!cut) return tl::unexpected(no_space(cut.error()));
   }
   forget_sums(vnode);
+  vnode.scanner.reset();
   vnode.size = size;
   if (to_empty) {
     space_.settle(vnode.charged, 0);
@@ -249,6 +255,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
     vnode.charged = charge;
   }
   forget_sums(vnode);
+  vnode.scanner.reset();
   vnode.dirty = true;
   const auto done = vnode.segment->allocate(how, offset, length);
   settle_private(vnode);
@@ -334,10 +341,7 @@ Result<> Volume::release(HandleId id) {
     MutexLock reclaim(reclaim_mutex_);
     unsummed_.insert(number(vnode.id));
   }
-  if (vnode.opens == 0 && !vnode.dirty && vnode.inode.links != 0) {
-    vnode.segment.reset();
-    vnode.fused.reset();
-  }
+  close_idle_content(vnode);
   return sealed;
 }
 
@@ -351,6 +355,7 @@ void Volume::revert(Vnode& vnode, const Error& why) {
   vnode.staged.reset();
   vnode.segment.reset();
   vnode.fused.reset();
+  vnode.scanner.reset();
   forget_sums(vnode);
   space_.settle(vnode.charged, vnode.inode.charged);
   fill(vnode, vnode.inode);

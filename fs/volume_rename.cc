@@ -85,7 +85,7 @@ Result<> Volume::replace(const std::vector<VnodeRef>& vnodes, const RenameNames&
   if (target != nullptr) {
     if (is_directory && !S_ISDIR(target->inode.mode)) return fail(ENOTDIR, "not a directory");
     if (!is_directory && S_ISDIR(target->inode.mode)) return fail(EISDIR, "is a directory");
-    if (target->inode.entries != 0) return fail(ENOTEMPTY, "directory not empty");
+    if (is_directory && target->inode.entries != 0) return fail(ENOTEMPTY, "directory not empty");
   }
   // tmp + rename must not put a name on bytes that a restart would take away.
   SPILLFS_TRY(seal(source));

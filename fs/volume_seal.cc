@@ -18,6 +18,7 @@ Result<> Volume::seal_named(Vnode& vnode) {
   index::Inode sealed = live_inode(vnode);
   if (vnode.size == 0) {
     sealed.location = {};
+    sealed.entries = 0;
     vnode.staged.reset();
   }
   return commit_seal(vnode, std::move(sealed), {});
@@ -31,6 +32,7 @@ Result<> Volume::seal_staged(Vnode& vnode) {
   index::Inode sealed = live_inode(vnode);
   sealed.location = location;
   sealed.charged = location.record_length;
+  sealed.entries = count_objects(vnode);
   index::Batch batch{.put_records = {{location.segment, location.record_offset, vnode.id}}};
   batch.segments.push_back({.segment = location.segment,
                             .bytes = static_cast<std::int64_t>(location.record_length),
@@ -45,6 +47,7 @@ Result<> Volume::seal_private(Vnode& vnode) {
   SPILLFS_TRY(vnode.segment->trim());
   index::Inode sealed = live_inode(vnode);
   sealed.location = vnode.segment->location();
+  sealed.entries = count_objects(vnode);
   index::Batch batch;
   const auto sums = vnode.segment->sums();
   sealed.sums_valid = sums.has_value();

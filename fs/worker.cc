@@ -13,6 +13,8 @@
 #include <nlohmann/json.hpp>
 
 #include "fs/fuse_session.h"
+#include "fs/object_folder.h"
+#include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
 #include "storage/segments.h"
 
@@ -103,6 +105,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ControlFiles control;
   control.add("status", [&] { return status_text(start, *volume); });
   control.add("config", [&] { return format_options(start.options); });
+  control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
+  control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
   const auto session =
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
