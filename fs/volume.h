@@ -117,6 +117,8 @@ class Volume {
   Result<Opened> open_file(InodeId id, int flags);
 
   Result<std::size_t> read(HandleId handle, MutableBytes into, std::uint64_t offset);
+  // At `offset`, with O_APPEND as well: the kernel turns an append into the file's end, and sends a
+  // mapping's pages through whatever handle may write.
   Result<> write(HandleId handle, Bytes from, std::uint64_t offset);
   Result<> allocate(HandleId handle, int mode, std::uint64_t offset,
                     std::uint64_t length);  // fallocate(2)'s mode

@@ -107,7 +107,6 @@ Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset) {
   const Handle open = SPILLFS_TRY(handle(id));
   if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
   ExclusiveLock lock(open.vnode->mutex);
-  if ((open.flags & O_APPEND) != 0) offset = open.vnode->size;
   if (from.empty()) return {};
   return write_at(*open.vnode, open.flags, from, offset);
 }

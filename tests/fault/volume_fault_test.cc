@@ -75,9 +75,8 @@ Step write_step(const std::string& name, const std::string& text, Put how = {}) 
           [=](Files& files) {
             std::string& all = files[name];
             if ((how.flags & O_TRUNC) != 0) all.clear();
-            const std::uint64_t at = (how.flags & O_APPEND) != 0 ? all.size() : how.offset;
-            all.resize(std::max<std::uint64_t>(all.size(), at + text.size()));
-            all.replace(at, text.size(), text);
+            all.resize(std::max<std::uint64_t>(all.size(), how.offset + text.size()));
+            all.replace(how.offset, text.size(), text);
           },
           (how.flags & O_TRUNC) != 0};
 }
@@ -151,7 +150,7 @@ std::vector<Step> workload() {
       write_step("big", bytes('c', 150000)),
       write_step("small", bytes('d', 3000), {.offset = 1000, .flags = O_RDWR}),
       write_step("big", bytes('e', 30000), {.offset = 50000, .flags = O_RDWR, .sync = true}),
-      write_step("big", bytes('f', 20000), {.flags = O_WRONLY | O_APPEND}),
+      write_step("big", bytes('f', 20000), {.offset = 150000, .flags = O_WRONLY | O_APPEND}),
       write_step("big", bytes('g', 500), {.offset = 260000, .flags = O_WRONLY}),
       punch_step("big", 8192, 40960),
       resize_step("big", 70000),

@@ -152,13 +152,12 @@ class Model {
   void write() {
     Open& file = open();
     const std::string text = bytes();
-    std::uint64_t offset = offset_in(*file.node);
+    const std::uint64_t offset = offset_in(*file.node);  // which an append has found already
     const auto written = volume_->write(file.handle, as_bytes(text), offset);
     const bool may = (file.flags & O_ACCMODE) != O_RDONLY;
     agree("write " + std::to_string(text.size()) + " at " + std::to_string(offset), may ? 0 : EBADF,
           code_of(written));
     if (!may) return;
-    if ((file.flags & O_APPEND) != 0) offset = file.node->bytes.size();
     std::string& all = file.node->bytes;
     all.resize(std::max(all.size(), offset + text.size()));
     all.replace(offset, text.size(), text);

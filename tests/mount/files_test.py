@@ -174,6 +174,14 @@ class Content(OnMount):
             memory.flush()
         self.assertEqual(os.pread(fd, 4, 5 << 20), b"abcd")
 
+    def test_shared_mmap_of_an_appender(self):
+        path = self.make("a", bytes(20_000))
+        with open(path, "a+b", buffering=0) as file, mmap.mmap(file.fileno(), 20_000) as memory:
+            memory[4096:4100] = b"abcd"
+            memory.flush()
+            self.assertEqual(file.write(b"end"), 3)
+        self.assertEqual(self.bytes_of(path), bytes(4096) + b"abcd" + bytes(15_900) + b"end")
+
     def test_o_direct(self):
         fd = os.open(self.path("a"), os.O_RDWR | os.O_CREAT | os.O_DIRECT)
         self.addCleanup(os.close, fd)
