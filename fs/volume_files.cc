@@ -82,7 +82,7 @@ Result<Opened> Volume::open_file(InodeId id, int flags) {
   ExclusiveLock lock(vnode->mutex);
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
-  if ((flags & O_TRUNC) != 0 && may_write(flags)) SPILLFS_TRY(truncate(*vnode, 0));
+  if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well
   return open_vnode(vnode, flags);
 }
 

@@ -130,6 +130,8 @@ class Content(OnMount):
         os.truncate(path, 6)
         self.assertEqual(self.bytes_of(path), b"123" + bytes(3))
         self.refused(errno.EINVAL, os.truncate, path, -1)
+        os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))
+        self.assertEqual(self.bytes_of(path), b"")
 
     def test_large_file_written_in_place(self):
         data = bytearray(os.urandom(9 << 20))
