@@ -260,8 +260,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   settle_private(vnode);
   if (!done) return tl::unexpected(no_space(done.error()));
   vnode.size = vnode.segment->length();
-  vnode.changed = current_time();
-  if (how != storage::AllocateMode::kKeepSize) vnode.modified = vnode.changed;
+  vnode.modified = vnode.changed = current_time();
   return {};
 }
 
