@@ -17,7 +17,9 @@ import time
 
 SKIPPED = 77
 PROGRAM = os.environ.get("SPILLFS", "build/spillfs")
-SUSPICIOUS = ("[error]", "[critical]", "Sanitizer")
+LEAKS = pathlib.Path(__file__).resolve().with_name("leaks.txt")
+os.environ.setdefault("LSAN_OPTIONS", f"suppressions={LEAKS}:print_suppressions=0")
+SUSPICIOUS = ("[error]", "[critical]", "Sanitizer", "runtime error:")
 
 
 def skip(why):
