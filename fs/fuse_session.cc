@@ -119,7 +119,8 @@ void FuseSession::receive_loop() {
   while (!stopped_) {
     const ssize_t got = ::read(fuse_.get(), memory.get(), kRequestBuffer);
     if (got < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) continue;
-    if (got < 0 && errno == ENODEV) break;  // unmounted, or the connection was aborted
+    // Unmounted, or the connection was aborted. Either may give either: an unmount aborts, too.
+    if (got < 0 && (errno == ENODEV || errno == ECONNABORTED)) break;
     if (got < 0) {
       spdlog::error("receive a request: {}", std::generic_category().message(errno));
       break;
