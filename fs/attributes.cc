@@ -6,7 +6,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr blksize_t kPreferredBlock = 1024 * 1024;  // makes cp, cat and Python use large requests
+constexpr blksize_t kPreferredBlock = kMiB;  // makes cp, cat and Python use large requests
 
 timespec to_timespec(index::Time time) {
   return {.tv_sec = time.seconds, .tv_nsec = static_cast<long>(time.nanoseconds)};

@@ -106,7 +106,7 @@ ExitCode mount_in_background(const MountCommand& command, const MountOptions& op
 }  // namespace
 
 ExitCode report(const Error& error, ExitCode code, Streams streams) {
-  streams.err << "spillfs: " << error.context << std::endl;
+  streams.err << "spillfs: " << error.context << "\n";
   return code;
 }
 

@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& exception) {
-    std::cerr << "spillfs: " << exception.what() << std::endl;
+    std::cerr << "spillfs: " << exception.what() << "\n";
     return spillfs::fs::kExitSystem;
   }
 }

@@ -178,7 +178,7 @@ ExitCode Supervisor::worker_ended(int status) {
 }  // namespace
 
 Result<std::string> check_mountpoint(const std::string& mountpoint, const std::string& store) {
-  const std::string path = SPILLFS_TRY(absolute_path(mountpoint));
+  std::string path = SPILLFS_TRY(absolute_path(mountpoint));
   if (is_dead_mount(path)) {
     spdlog::warn("clearing away the dead mount on {}", path);
     SPILLFS_TRY(unmount_fuse(path));

@@ -22,7 +22,7 @@ Volume::Volume(Parts parts, VolumeOptions options)
     : staging_(std::move(parts.staging)),
       segments_(std::move(parts.segments)),
       index_(std::move(parts.index)),
-      options_(std::move(options)),
+      options_(options),
       space_(options_.quota) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {

@@ -219,7 +219,8 @@ class Volume {
 
   // volume_names.cc, volume_rename.cc
   static Result<> check_name(std::string_view name);
-  Result<VnodeRef> make(InodeId parent, std::string_view name, Prototype prototype, Caller caller);
+  Result<VnodeRef> make(InodeId parent, std::string_view name, const Prototype& prototype,
+                        Caller caller);
   Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,
                                  Caller caller);
   Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,

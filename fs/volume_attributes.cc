@@ -12,7 +12,7 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::string_view kUrl = "user.spill.url";
-constexpr std::size_t kValueMax = 64 * 1024;
+constexpr std::size_t kValueMax = 64 * kKiB;
 
 // Which names Linux lets a file system without ACLs keep.
 Result<> check_xattr_name(std::string_view name) {

@@ -197,7 +197,7 @@ void Volume::kill_privileges(Vnode& vnode) {
 }
 
 Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
-  const auto done = resize(vnode, size);
+  auto done = resize(vnode, size);
   if (!done && vnode.opens == 0) revert(vnode, done.error());
   return done;
 }
@@ -331,7 +331,7 @@ Result<> Volume::release(HandleId id) {
   }
   --vnode.opens;
   if (may_write(open.flags)) --vnode.writers;
-  const auto sealed = seal(vnode);
+  auto sealed = seal(vnode);
   if (!sealed && vnode.opens == 0) revert(vnode, sealed.error());
   if (vnode.opens == 0 && vnode.inode.links == 0) orphaned(open.vnode);
   if (vnode.writers == 0 && vnode.inode.links != 0 && !vnode.inode.sums_valid &&

@@ -73,7 +73,7 @@ Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototy
   return inode;
 }
 
-Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, Prototype prototype,
+Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Prototype& prototype,
                               Caller caller) {
   SPILLFS_TRY(check_name(name));
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
@@ -128,8 +128,8 @@ Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::
                                     Caller caller) {
   if (target.empty()) return fail(ENOENT, "empty symlink target");
   if (target.size() > kTargetMax) return fail(ENAMETOOLONG, "symlink target over 4095 bytes");
-  Prototype prototype{.mode = S_IFLNK | 0777, .text = std::string(target)};
-  return stat_of(*SPILLFS_TRY(make(parent, name, std::move(prototype), caller)));
+  const Prototype prototype{.mode = S_IFLNK | 0777, .text = std::string(target)};
+  return stat_of(*SPILLFS_TRY(make(parent, name, prototype, caller)));
 }
 
 Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view name) {

@@ -71,7 +71,7 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
   const std::uint64_t from = preallocated_;
   // A whole step where there is room for it, else just what is asked for.
   for (std::uint64_t to : {round_up(end, step_), end}) {
-    const auto allocated = file_->allocate(AllocateMode::kKeepSize, from, to - from);
+    auto allocated = file_->allocate(AllocateMode::kKeepSize, from, to - from);
     if (allocated) {
       preallocated_ = to;
       return {};
