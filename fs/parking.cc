@@ -53,7 +53,7 @@ void Parking::wake() {
 
 // False when it is time to stop.
 bool Parking::next(const std::stop_token& stop, Request& request) {
-  std::unique_lock<Mutex> lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
     if (stop.stop_requested()) return false;
     if (!runnable_.empty()) {
@@ -62,8 +62,8 @@ bool Parking::next(const std::stop_token& stop, Request& request) {
       return true;
     }
     if (waiting_.empty()) {
-      changed_.wait(lock);
-    } else if (changed_.wait_for(lock, kPause) == std::cv_status::timeout) {
+      changed_.wait(mutex_);
+    } else if (changed_.wait_for(mutex_, kPause) == std::cv_status::timeout) {
       for (Request& waiting : waiting_) runnable_.push_back(std::move(waiting));
       waiting_.clear();
     }

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -49,7 +48,7 @@ class Parking {
 
   const std::chrono::milliseconds patience_;
   Mutex mutex_;
-  std::condition_variable_any changed_;
+  CondVar changed_;
   std::deque<Request> runnable_ GUARDED_BY(mutex_);
   std::vector<Request> waiting_ GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;

@@ -47,8 +47,8 @@ void Volume::kick_reclaim() {
 void Volume::reclaim_loop(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     {
-      std::unique_lock<Mutex> lock(reclaim_mutex_);
-      reclaim_wanted_.wait_for(lock, kPause, [this] { return reclaim_kicked_; });
+      MutexLock lock(reclaim_mutex_);
+      if (!reclaim_kicked_) reclaim_wanted_.wait_for(reclaim_mutex_, kPause);
       reclaim_kicked_ = false;
     }
     if (stop.stop_requested()) return;

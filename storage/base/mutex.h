@@ -3,6 +3,7 @@
 // checks who holds what (-Wthread-safety). Lock order: docs/ARCHITECTURE.md.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <shared_mutex>
@@ -29,6 +30,7 @@ class SPILLFS_THREAD_ANNOTATION(capability("mutex")) Mutex {
   }
 
  private:
+  friend class CondVar;
   std::mutex mutex_;
 };
 
@@ -82,7 +84,25 @@ class SPILLFS_THREAD_ANNOTATION(scoped_lockable) SharedLock {
   SharedMutex& mutex_;
 };
 
-// Waits on an annotated Mutex.
-using CondVar = std::condition_variable_any;
+// Waits with the mutex released; may return for no reason, so ask again what was waited for.
+class CondVar {
+ public:
+  void wait(Mutex& mutex) REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    wakeup_.wait(lock);
+    lock.release();  // the caller still holds it
+  }
+  std::cv_status wait_for(Mutex& mutex, std::chrono::milliseconds time) REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    const std::cv_status status = wakeup_.wait_for(lock, time);
+    lock.release();
+    return status;
+  }
+  void notify_one() { wakeup_.notify_one(); }
+  void notify_all() { wakeup_.notify_all(); }
+
+ private:
+  std::condition_variable wakeup_;
+};
 
 }  // namespace spillfs
