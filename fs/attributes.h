@@ -18,12 +18,12 @@ index::Time current_time();
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name);
 
 // Sets a Vnode from the index; it is clean afterwards. The caller holds its lock, as for all below.
-void fill(Vnode& vnode, index::Inode inode);
+void fill(Vnode& vnode, index::Inode inode) REQUIRES(vnode.mutex);
 // Takes over attributes that have just been committed and keeps unsealed bytes as they are.
-void refresh(Vnode& vnode, index::Inode committed);
+void refresh(Vnode& vnode, index::Inode committed) REQUIRES(vnode.mutex);
 // The inode as a seal would commit it, location aside.
-index::Inode live_inode(const Vnode& vnode);
-struct stat stat_of(const Vnode& vnode);
+index::Inode live_inode(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+struct stat stat_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 struct stat stat_of(const index::Inode& inode);
 
 }  // namespace spillfs::fs

@@ -38,9 +38,17 @@ std::vector<VnodeRef> VnodeTable::all() {
   return found;
 }
 
-LockSet::LockSet(std::vector<VnodeRef> vnodes) : vnodes_(std::move(vnodes)) {
+LockSet::LockSet(const VnodeRef& a, const VnodeRef& b) : vnodes_({a, b}) { lock_all(); }
+
+LockSet::LockSet(const VnodeRef& a, const VnodeRef& b, const VnodeRef& c, const VnodeRef& d)
+    : vnodes_({a, b, c}) {
+  if (d != nullptr) vnodes_.push_back(d);
+  lock_all();
+}
+
+void LockSet::lock_all() {
   std::sort(vnodes_.begin(), vnodes_.end(),
-            [](const VnodeRef& a, const VnodeRef& b) { return a->id < b->id; });
+            [](const VnodeRef& x, const VnodeRef& y) { return x->id < y->id; });
   vnodes_.erase(std::unique(vnodes_.begin(), vnodes_.end()), vnodes_.end());
   for (const VnodeRef& vnode : vnodes_) vnode->mutex.lock();
 }

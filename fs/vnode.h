@@ -21,35 +21,35 @@
 
 namespace spillfs::fs {
 
-// Everything but `id` is guarded by `mutex`; readers may share it. Locks of several Vnodes are
-// taken in the order of their ids (LockSet).
+// Readers may share `mutex`. Locks of several Vnodes are taken in the order of their ids (LockSet).
 struct Vnode {
   explicit Vnode(InodeId inode_id) : id(inode_id) {}
 
   const InodeId id;
   SharedMutex mutex;
 
-  bool loaded = false;
-  index::Inode inode;  // exactly what the index holds
+  bool loaded GUARDED_BY(mutex) = false;
+  index::Inode inode GUARDED_BY(mutex);  // exactly what the index holds
 
   // The file as its users see it now; differs from `inode` while `dirty`.
-  bool dirty = false;
-  std::uint64_t size = 0;
-  std::uint64_t charged = 0;
-  index::Time modified, changed;
+  bool dirty GUARDED_BY(mutex) = false;
+  std::uint64_t size GUARDED_BY(mutex) = 0;
+  std::uint64_t charged GUARDED_BY(mutex) = 0;
+  index::Time modified GUARDED_BY(mutex);
+  index::Time changed GUARDED_BY(mutex);
   // Looks for Ray's objects as the bytes come; none once they did not all come in order.
-  std::optional<storage::RayScanner> scanner;
+  std::optional<storage::RayScanner> scanner GUARDED_BY(mutex);
 
-  bool unsealed = false;      // new: a QueueEntry kUnsealed removes it at a restart
-  bool opening = false;       // its private segment still has its QueueEntry kOpening
-  std::uint64_t dead = 0;     // what it counts for among the dead bytes, once it is an orphan
-  std::uint32_t opens = 0;    // live handles
-  std::uint32_t writers = 0;  // of them, those that may write
+  bool unsealed GUARDED_BY(mutex) = false;    // new: a QueueEntry kUnsealed removes it at a restart
+  bool opening GUARDED_BY(mutex) = false;     // its private segment still has a QueueEntry kOpening
+  std::uint64_t dead GUARDED_BY(mutex) = 0;   // its dead bytes, once it is an orphan
+  std::uint32_t opens GUARDED_BY(mutex) = 0;  // live handles
+  std::uint32_t writers GUARDED_BY(mutex) = 0;  // of them, those that may write
 
   // Where the bytes are, for as long as it is open or changed: at most one of the three.
-  std::unique_ptr<storage::StagedFile> staged;
-  std::shared_ptr<storage::PrivateSegment> segment;
-  std::shared_ptr<storage::File> fused;
+  std::unique_ptr<storage::StagedFile> staged GUARDED_BY(mutex);
+  std::shared_ptr<storage::PrivateSegment> segment GUARDED_BY(mutex);
+  std::shared_ptr<storage::File> fused GUARDED_BY(mutex);
 
   // Sums of the sealed bytes and the chunks that have been compared with them, from the first read
   // until the next change.
@@ -78,15 +78,20 @@ class VnodeTable : public std::enable_shared_from_this<VnodeTable> {
   std::array<Shard, 64> shards_;
 };
 
-// Locks several Vnodes exclusively, in the order of their ids, each once.
-class LockSet {
+// Locks several Vnodes exclusively, in the order of their ids, each once; some may be the same.
+class SCOPED_LOCKABLE LockSet {
  public:
-  explicit LockSet(std::vector<VnodeRef> vnodes) NO_THREAD_SAFETY_ANALYSIS;
-  ~LockSet() NO_THREAD_SAFETY_ANALYSIS;
+  LockSet(const VnodeRef& a, const VnodeRef& b) ACQUIRE(a->mutex, b->mutex);
+  // `d` may be null.
+  LockSet(const VnodeRef& a, const VnodeRef& b, const VnodeRef& c, const VnodeRef& d)
+      ACQUIRE(a->mutex, b->mutex, c->mutex, d->mutex);
+  ~LockSet() RELEASE();
   LockSet(const LockSet&) = delete;
   LockSet& operator=(const LockSet&) = delete;
 
  private:
+  void lock_all() NO_THREAD_SAFETY_ANALYSIS;  // which they are, only the constructors' callers see
+
   std::vector<VnodeRef> vnodes_;
 };
 

@@ -192,6 +192,11 @@ class Volume {
     std::string_view from;
     std::string_view to;
   };
+  struct Renaming {
+    VnodeRef from, to;  // directories
+    VnodeRef source;
+    VnodeRef target;  // null where the new name is free
+  };
   struct FusedState {
     DirectoryId directory{};
     std::uint64_t bytes = 0;
@@ -205,11 +210,10 @@ class Volume {
 
   Volume(Parts parts, VolumeOptions options);
 
-  // volume.cc: vnodes, handles, numbers. A function on a Vnode needs its lock held exclusively
-  // unless it says otherwise.
+  // volume.cc: vnodes, handles, numbers
   Result<VnodeRef> acquire(InodeId id);
   Result<VnodeRef> acquire_directory(InodeId id);
-  Result<> load(Vnode& vnode);
+  Result<> load(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
   HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
@@ -228,56 +232,63 @@ class Volume {
   Result<> remove(InodeId parent, std::string_view name, Removal removal);
   static void drop_link(index::Inode& inode, index::Batch& batch, index::Time now);
   Result<> check_not_inside(InodeId id, InodeId directory);
-  Result<> replace(const std::vector<VnodeRef>& vnodes, const RenameNames& names);
-  Result<> exchange(const std::vector<VnodeRef>& vnodes, const RenameNames& names);
-  Result<> commit_rename(const std::vector<VnodeRef>& vnodes, index::Batch& batch,
-                         index::Inode from, index::Inode to, index::Inode moved);
+  Result<> replace(const Renaming& on, const RenameNames& names)
+      REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
+  Result<> exchange(const Renaming& on, const RenameNames& names)
+      REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
+  Result<> commit_rename(const Renaming& on, index::Batch& batch, index::Inode from,
+                         index::Inode to, index::Inode moved)
+      REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
 
   // volume_files.cc
-  Result<Opened> open_vnode(const VnodeRef& vnode, int flags);
-  Result<> truncate(Vnode& vnode, std::uint64_t size);
-  Result<> resize(Vnode& vnode, std::uint64_t size);
-  Result<> write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset);
-  Result<> stage(Vnode& vnode, Bytes from, std::uint64_t offset);
-  Result<> write_private(Vnode& vnode, Bytes from, std::uint64_t offset);
-  void kill_privileges(Vnode& vnode);
-  void revert(Vnode& vnode, const Error& why);
+  Result<Opened> open_vnode(const VnodeRef& vnode, int flags) REQUIRES(vnode->mutex);
+  Result<> truncate(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
+  Result<> resize(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
+  Result<> write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset)
+      REQUIRES(vnode.mutex);
+  Result<> stage(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
+  Result<> write_private(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
+  void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
+  void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
 
   // volume_content.cc: where the bytes are
-  Result<> open_content(Vnode& vnode);
-  static void close_idle_content(Vnode& vnode);
-  Result<> make_private(Vnode& vnode);
-  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode);
+  Result<> open_content(Vnode& vnode) REQUIRES(vnode.mutex);
+  static void close_idle_content(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> make_private(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode) REQUIRES(vnode.mutex);
   void discard(const storage::PrivateSegment& segment);
-  Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to);
-  Result<> before_change_in_place(Vnode& vnode);
+  Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
+  Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
   bool evict_largest(const Vnode& keep);
-  void settle_private(Vnode& vnode);
-  // Needs only a shared lock: `into` filled from `offset`, which with it lies inside the file.
-  Result<> read_content(Vnode& vnode, MutableBytes into, std::uint64_t offset);
-  Result<> read_verified(Vnode& vnode, MutableBytes into, std::uint64_t offset);
-  Result<> read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offset);
-  Result<std::vector<std::uint64_t>> read_sums(Vnode& vnode);
+  void settle_private(Vnode& vnode) REQUIRES(vnode.mutex);
+  // Fills `into` from `offset`, which with it lies inside the file.
+  Result<> read_content(Vnode& vnode, MutableBytes into, std::uint64_t offset)
+      REQUIRES_SHARED(vnode.mutex);
+  Result<> read_verified(Vnode& vnode, MutableBytes into, std::uint64_t offset)
+      REQUIRES_SHARED(vnode.mutex);
+  Result<> read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offset)
+      REQUIRES_SHARED(vnode.mutex);
+  Result<std::vector<std::uint64_t>> read_sums(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<storage::DecodedRecord> read_record(const Location& location);
-  static void forget_sums(Vnode& vnode);
+  static void forget_sums(Vnode& vnode) REQUIRES(vnode.mutex);
 
   // volume_objects.cc: what Ray wrote
-  static void scan(Vnode& vnode, Bytes from, std::uint64_t offset);
-  Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode);  // a shared lock is enough
-  std::uint64_t count_objects(Vnode& vnode);                           // as above
+  static void scan(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
+  Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  std::uint64_t count_objects(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 
   // volume_seal.cc: bytes first, then the index names them
-  Result<> seal(Vnode& vnode);  // nothing to do for an inode without names
-  Result<> seal_named(Vnode& vnode);
-  Result<> seal_staged(Vnode& vnode);
-  Result<> seal_private(Vnode& vnode);
-  Result<> commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch);
+  Result<> seal(Vnode& vnode) REQUIRES(vnode.mutex);  // nothing to do for an inode without names
+  Result<> seal_named(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> seal_staged(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> seal_private(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) REQUIRES(vnode.mutex);
   Result<Location> append_fused(const storage::RecordInfo& info, std::span<const Bytes> payload);
   Result<std::shared_ptr<storage::FusedSegment>> current_fused() EXCLUDES(fused_mutex_);
   Result<> retire_fused(const std::shared_ptr<storage::FusedSegment>& full) EXCLUDES(fused_mutex_);
   void account_record(const Location& location, int sign) EXCLUDES(fused_mutex_);
   static void release_location(const index::Inode& inode, index::Batch& batch);
-  Result<storage::RecordInfo> record_info(Vnode& vnode);
+  Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const index::Inode& inode);
   Result<bool> has_its_name(const index::Inode& inode);
@@ -291,7 +302,7 @@ class Volume {
   Result<> recover_fused();
 
   // volume_reclaim.cc
-  void orphaned(const VnodeRef& vnode);
+  void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);
   void reclaim_loop(const std::stop_token& stop);
   Result<> reclaim_orphans();
   Result<> reclaim_orphan(InodeId id);

@@ -108,21 +108,19 @@ Result<> Volume::before_change_in_place(Vnode& vnode) {
 // caller's own, whose lock it holds; others are only tried, so that no two wait for each other.
 bool Volume::evict_largest(const Vnode& keep) {
   VnodeRef largest;
-  for (VnodeRef& vnode : vnodes_->all()) {
+  std::uint64_t most = 0;
+  for (const VnodeRef& vnode : vnodes_->all()) {
     if (vnode.get() == &keep || !vnode->mutex.try_lock()) continue;
-    const bool larger =
-        vnode->staged != nullptr && (largest == nullptr || vnode->size > largest->size);
-    if (larger && largest != nullptr) largest->mutex.unlock();
-    if (larger) {
-      largest = std::move(vnode);
-    } else {
-      vnode->mutex.unlock();
+    if (vnode->staged != nullptr && vnode->size > most) {
+      largest = vnode;
+      most = vnode->size;
     }
+    vnode->mutex.unlock();
   }
-  if (largest == nullptr) return false;
-  const auto moved = make_private(*largest);
+  if (largest == nullptr || !largest->mutex.try_lock()) return false;
+  const bool moved = largest->staged != nullptr && make_private(*largest).has_value();
   largest->mutex.unlock();
-  return moved.has_value();
+  return moved;
 }
 
 // The charge of a private segment after an operation: what a stream will take once it is trimmed,

@@ -323,23 +323,23 @@ Result<> Volume::fsync_directory(InodeId id) {
 
 Result<> Volume::release(HandleId id) {
   const Handle open = SPILLFS_TRY(handle(id));
-  Vnode& vnode = *open.vnode;
-  ExclusiveLock lock(vnode.mutex);
+  const VnodeRef& vnode = open.vnode;
+  ExclusiveLock lock(vnode->mutex);
   {
     MutexLock handles(handles_mutex_);
     handles_.erase(static_cast<std::uint64_t>(id));
   }
-  --vnode.opens;
-  if (may_write(open.flags)) --vnode.writers;
-  auto sealed = seal(vnode);
-  if (!sealed && vnode.opens == 0) revert(vnode, sealed.error());
-  if (vnode.opens == 0 && vnode.inode.links == 0) orphaned(open.vnode);
-  if (vnode.writers == 0 && vnode.inode.links != 0 && !vnode.inode.sums_valid &&
-      vnode.inode.location.placement == Placement::kPrivate) {
+  --vnode->opens;
+  if (may_write(open.flags)) --vnode->writers;
+  auto sealed = seal(*vnode);
+  if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());
+  if (vnode->opens == 0 && vnode->inode.links == 0) orphaned(vnode);
+  if (vnode->writers == 0 && vnode->inode.links != 0 && !vnode->inode.sums_valid &&
+      vnode->inode.location.placement == Placement::kPrivate) {
     MutexLock reclaim(reclaim_mutex_);
-    unsummed_.insert(number(vnode.id));
+    unsummed_.insert(number(vnode->id));
   }
-  close_idle_content(vnode);
+  close_idle_content(*vnode);
   return sealed;
 }
 

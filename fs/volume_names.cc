@@ -115,13 +115,15 @@ Result<struct stat> Volume::mknod(InodeId parent, std::string_view name, std::ui
                                   std::uint64_t device, Caller caller) {
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   if (S_ISDIR(mode) || S_ISLNK(mode)) return fail(EINVAL, "not a type mknod makes");
-  return stat_of(*SPILLFS_TRY(make(parent, name, {.mode = mode, .device = device}, caller)));
+  const VnodeRef made = SPILLFS_TRY(make(parent, name, {.mode = mode, .device = device}, caller));
+  return get_attributes(made->id);
 }
 
 Result<struct stat> Volume::mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
                                   Caller caller) {
   const std::uint32_t permissions = mode & 07777;
-  return stat_of(*SPILLFS_TRY(make(parent, name, {.mode = S_IFDIR | permissions}, caller)));
+  const VnodeRef made = SPILLFS_TRY(make(parent, name, {.mode = S_IFDIR | permissions}, caller));
+  return get_attributes(made->id);
 }
 
 Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::string_view target,
@@ -129,14 +131,15 @@ Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::
   if (target.empty()) return fail(ENOENT, "empty symlink target");
   if (target.size() > kTargetMax) return fail(ENAMETOOLONG, "symlink target over 4095 bytes");
   const Prototype prototype{.mode = S_IFLNK | 0777, .text = std::string(target)};
-  return stat_of(*SPILLFS_TRY(make(parent, name, prototype, caller)));
+  const VnodeRef made = SPILLFS_TRY(make(parent, name, prototype, caller));
+  return get_attributes(made->id);
 }
 
 Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view name) {
   SPILLFS_TRY(check_name(name));
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));
-  LockSet locks({directory, file});
+  const LockSet locks(directory, file);
   if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
@@ -177,7 +180,7 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
     VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
     const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
     VnodeRef node = SPILLFS_TRY(acquire(found.inode));
-    LockSet locks({directory, node});
+    const LockSet locks(directory, node);
     if (SPILLFS_TRY(index_->find(parent, name)) != found) continue;
 
     const bool is_directory = S_ISDIR(node->inode.mode);

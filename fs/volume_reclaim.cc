@@ -103,22 +103,22 @@ Result<> Volume::reclaim_orphan(InodeId id) {
   ExclusiveLock lock(vnode->mutex);
   if (vnode->opens > 0) return {};
   if (vnode->inode.links == 0) {
-    const index::Inode& inode = vnode->inode;
+    const Location& location = vnode->inode.location;
     index::Batch batch{
         .erase_inodes = {id},
         .erase_queue = {{index::QueueKind::kOrphan, number(id)}},
-        .totals = {.charged = -static_cast<std::int64_t>(inode.charged), .inodes = -1}};
-    release_location(inode, batch);
+        .totals = {.charged = -static_cast<std::int64_t>(vnode->inode.charged), .inodes = -1}};
+    release_location(vnode->inode, batch);
     std::uint64_t segment =
-        inode.location.placement == Placement::kPrivate ? number(inode.location.segment) : 0;
-    if (vnode->segment != nullptr && vnode->segment->id() != inode.location.segment) {
+        location.placement == Placement::kPrivate ? number(location.segment) : 0;
+    if (vnode->segment != nullptr && vnode->segment->id() != location.segment) {
       segment = number(vnode->segment->id());
       batch.put_queue.push_back({index::QueueKind::kDead, segment});
       batch.erase_queue.push_back({index::QueueKind::kOpening, segment});
     }
     SPILLFS_TRY(index_->commit(batch));
     --inodes_;
-    if (inode.location.placement == Placement::kFused) account_record(inode.location, -1);
+    if (location.placement == Placement::kFused) account_record(location, -1);
     // The bytes of a private segment stay dead until it is freed, those of a record count among its
     // segment's.
     if (segment != 0) {

@@ -65,6 +65,7 @@ Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
 
 Result<> Volume::recover_orphan(const index::QueueEntry& entry) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(InodeId{entry.id}));
+  ExclusiveLock lock(vnode->mutex);
   orphaned(vnode);
   return {};
 }

@@ -13,7 +13,10 @@
 #else
 #define SPILLFS_THREAD_ANNOTATION(x)
 #endif
+#define SCOPED_LOCKABLE SPILLFS_THREAD_ANNOTATION(scoped_lockable)
 #define GUARDED_BY(x) SPILLFS_THREAD_ANNOTATION(guarded_by(x))
+#define ACQUIRE(...) SPILLFS_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
+#define RELEASE(...) SPILLFS_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
 #define REQUIRES(...) SPILLFS_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
 #define REQUIRES_SHARED(...) SPILLFS_THREAD_ANNOTATION(requires_shared_capability(__VA_ARGS__))
 #define EXCLUDES(...) SPILLFS_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
@@ -23,8 +26,8 @@ namespace spillfs {
 
 class SPILLFS_THREAD_ANNOTATION(capability("mutex")) Mutex {
  public:
-  void lock() SPILLFS_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
-  void unlock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  void lock() ACQUIRE() { mutex_.lock(); }
+  void unlock() RELEASE() { mutex_.unlock(); }
   bool try_lock() SPILLFS_THREAD_ANNOTATION(try_acquire_capability(true)) {
     return mutex_.try_lock();
   }
@@ -36,8 +39,8 @@ class SPILLFS_THREAD_ANNOTATION(capability("mutex")) Mutex {
 
 class SPILLFS_THREAD_ANNOTATION(capability("mutex")) SharedMutex {
  public:
-  void lock() SPILLFS_THREAD_ANNOTATION(acquire_capability()) { mutex_.lock(); }
-  void unlock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  void lock() ACQUIRE() { mutex_.lock(); }
+  void unlock() RELEASE() { mutex_.unlock(); }
   bool try_lock() SPILLFS_THREAD_ANNOTATION(try_acquire_capability(true)) {
     return mutex_.try_lock();
   }
@@ -53,13 +56,10 @@ class SPILLFS_THREAD_ANNOTATION(capability("mutex")) SharedMutex {
 };
 
 template <class M>
-class SPILLFS_THREAD_ANNOTATION(scoped_lockable) ExclusiveLock {
+class SCOPED_LOCKABLE ExclusiveLock {
  public:
-  explicit ExclusiveLock(M& mutex) SPILLFS_THREAD_ANNOTATION(acquire_capability(mutex))
-      : mutex_(mutex) {
-    mutex_.lock();
-  }
-  ~ExclusiveLock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock(); }
+  explicit ExclusiveLock(M& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~ExclusiveLock() RELEASE() { mutex_.unlock(); }
   ExclusiveLock(const ExclusiveLock&) = delete;
   ExclusiveLock& operator=(const ExclusiveLock&) = delete;
 
@@ -69,14 +69,14 @@ class SPILLFS_THREAD_ANNOTATION(scoped_lockable) ExclusiveLock {
 
 using MutexLock = ExclusiveLock<Mutex>;
 
-class SPILLFS_THREAD_ANNOTATION(scoped_lockable) SharedLock {
+class SCOPED_LOCKABLE SharedLock {
  public:
   explicit SharedLock(SharedMutex& mutex)
       SPILLFS_THREAD_ANNOTATION(acquire_shared_capability(mutex))
       : mutex_(mutex) {
     mutex_.lock_shared();
   }
-  ~SharedLock() SPILLFS_THREAD_ANNOTATION(release_capability()) { mutex_.unlock_shared(); }
+  ~SharedLock() RELEASE() { mutex_.unlock_shared(); }
   SharedLock(const SharedLock&) = delete;
   SharedLock& operator=(const SharedLock&) = delete;
 
