@@ -77,17 +77,20 @@ Result<> FuseSession::start(MutableBytes init) {
 }
 
 void FuseSession::connect_volume() {
-  volume_.set_space_listener([this] { parking_.wake(); });
-  // Offset -1 touches no page: it only asks whether the kernel has the inode.
-  volume_.set_kernel_probe([this](InodeId id) {
-    return fuse_lowlevel_notify_inval_inode(session_.get(), number(id), -1, 0) != -ENOENT;
+  fuse_session* session = session_.get();
+  volume_.set_kernel({
+      // Offset -1 touches no page: it only asks whether the kernel has the inode.
+      .holds =
+          [session](InodeId id) {
+            return fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0) != -ENOENT;
+          },
+      .drop_caches =
+          [session](InodeId id) { fuse_lowlevel_notify_inval_inode(session, number(id), 0, 0); },
+      .space_freed = [this] { parking_.wake(); },
   });
 }
 
-FuseSession::~FuseSession() {
-  volume_.set_kernel_probe(nullptr);
-  volume_.set_space_listener(nullptr);
-}
+FuseSession::~FuseSession() { volume_.set_kernel({}); }
 
 void FuseSession::run() {
   std::vector<std::jthread> threads;

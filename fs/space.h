@@ -24,6 +24,11 @@ class Space {
     charged_ -= bytes;
     dead_ += bytes;
   }
+  // An orphan that would have died is used again.
+  void revive(std::uint64_t bytes) {
+    dead_ -= bytes;
+    charged_ += bytes;
+  }
   void add_dead(std::uint64_t bytes) { dead_ += bytes; }
   void reclaimed(std::uint64_t bytes) { dead_ -= bytes; }
 

@@ -205,16 +205,10 @@ Volume::Status Volume::status() {
           .handles = handles_.size()};
 }
 
-void Volume::set_kernel_probe(std::function<bool(InodeId)> held) {
+void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
-  held_ = std::move(held);
-}
-
-void Volume::set_space_listener(std::function<void()> freed) {
-  MutexLock run(reclaim_run_);
-  MutexLock lock(reclaim_mutex_);
-  freed_ = std::move(freed);
+  kernel_ = std::move(kernel);
 }
 
 }  // namespace spillfs::fs

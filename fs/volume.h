@@ -167,11 +167,15 @@ class Volume {
   // The kernel has let go of an inode: a hint for reclaim.
   void forget(InodeId id);
 
-  // Whether the kernel still knows an inode that has no names; asked from reclaim's thread. None
-  // set: only open handles hold it. Both setters wait until no run of reclaim uses the old one.
-  void set_kernel_probe(std::function<bool(InodeId)> held);
-  // Called from reclaim's thread after it gave space back.
-  void set_space_listener(std::function<void()> freed);
+  // What reclaim asks and tells the kernel's side, from its own thread. What is not set is not
+  // called: then only open handles hold an inode.
+  struct Kernel {
+    std::function<bool(InodeId)> holds;        // does the kernel still know this inode?
+    std::function<void(InodeId)> drop_caches;  // what the kernel remembers of it is wrong
+    std::function<void()> space_freed;
+  };
+  // Waits until no run of reclaim uses the old one.
+  void set_kernel(Kernel kernel);
   // Runs reclaim until there is nothing left it can do now.
   Result<> reclaim_now();
 
@@ -200,7 +204,8 @@ class Volume {
   struct FusedState {
     DirectoryId directory{};
     std::uint64_t bytes = 0;
-    std::uint64_t live = 0;
+    std::uint64_t live = 0;  // with those that are being written
+    bool damaged = false;    // could not be compacted: left as it is until the next start
   };
   // Numbers handed out from a block reserved in the index.
   struct Numbers {
@@ -256,7 +261,7 @@ class Volume {
   static void close_idle_content(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> make_private(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode) REQUIRES(vnode.mutex);
-  void discard(const storage::PrivateSegment& segment);
+  void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
   Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
   bool evict_largest(const Vnode& keep);
@@ -284,9 +289,15 @@ class Volume {
   Result<> seal_private(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) REQUIRES(vnode.mutex);
   Result<Location> append_fused(const storage::RecordInfo& info, std::span<const Bytes> payload);
-  Result<std::shared_ptr<storage::FusedSegment>> current_fused() EXCLUDES(fused_mutex_);
+  Result<std::shared_ptr<storage::FusedSegment>> current_fused(std::uint64_t length)
+      EXCLUDES(fused_mutex_);
+  Result<> new_fused() REQUIRES(fused_mutex_);
+  bool leave_failed(const std::shared_ptr<storage::FusedSegment>& fused, const Error& why)
+      EXCLUDES(fused_mutex_);
   Result<> retire_fused(const std::shared_ptr<storage::FusedSegment>& full) EXCLUDES(fused_mutex_);
-  void account_record(const Location& location, int sign) EXCLUDES(fused_mutex_);
+  void commit_record(const Location& location) EXCLUDES(fused_mutex_);
+  void abandon_record(SegmentId segment, std::uint64_t length) EXCLUDES(fused_mutex_);
+  void kill_record(const Location& location) EXCLUDES(fused_mutex_);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
@@ -303,6 +314,7 @@ class Volume {
 
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);
+  void revive(Vnode& vnode) REQUIRES(vnode.mutex);
   void reclaim_loop(const std::stop_token& stop);
   Result<> reclaim_orphans();
   Result<> reclaim_orphan(InodeId id);
@@ -313,6 +325,7 @@ class Volume {
   Result<> compact_worst();
   Result<> compact(SegmentId segment);
   Result<> compact_record(const index::Record& record);
+  void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
   Result<> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);
 
@@ -344,8 +357,8 @@ class Volume {
   std::unordered_map<std::uint64_t, VnodeRef> orphans_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> unsummed_ GUARDED_BY(reclaim_mutex_);
-  std::function<bool(InodeId)> held_ GUARDED_BY(reclaim_mutex_);
-  std::function<void()> freed_ GUARDED_BY(reclaim_mutex_);
+  std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
+  Kernel kernel_ GUARDED_BY(reclaim_mutex_);
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
 };

@@ -38,7 +38,9 @@ Result<struct stat> Volume::set_attributes(InodeId id, const SetAttributes& set)
   if (set.size) {
     if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "a directory has no size to set");
     if (!S_ISREG(vnode->inode.mode)) return fail(EINVAL, "not a regular file");
-    SPILLFS_TRY(truncate(*vnode, *set.size));
+    const auto cut = truncate(*vnode, *set.size);
+    if (vnode->inode.links == 0) orphaned(vnode);
+    if (!cut) return tl::unexpected(cut.error());
   }
   if (set.kill_privileges) kill_privileges(*vnode);
   index::Inode after = vnode->inode;

@@ -44,7 +44,7 @@ Result<> Volume::make_private(Vnode& vnode) {
   std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode));
   const bool copied_up = vnode.fused != nullptr;
   if (auto copied = copy_to_private(vnode, *segment); !copied) {
-    discard(*segment);
+    discard(segment->id());
     return tl::unexpected(no_space(copied.error()));
   }
   vnode.segment = std::move(segment);
@@ -57,24 +57,29 @@ Result<> Volume::make_private(Vnode& vnode) {
 }
 
 Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnode) {
-  const auto directory = segments_->choose_directory();
-  if (!directory) return tl::unexpected(no_space(directory.error()));
-  const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
-  SPILLFS_TRY(index_->commit(
-      {.put_segments =
-           {{.id = id, .kind = SegmentKind::kPrivate, .directory = *directory, .inode = vnode.id}},
-       .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
-  auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
-  if (!made) return tl::unexpected(no_space(made.error()));
-  return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+  for (;;) {
+    const auto directory = segments_->choose_directory();
+    if (!directory) return tl::unexpected(no_space(directory.error()));
+    const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
+    SPILLFS_TRY(index_->commit({.put_segments = {{.id = id,
+                                                  .kind = SegmentKind::kPrivate,
+                                                  .directory = *directory,
+                                                  .inode = vnode.id}},
+                                .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
+    auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
+    if (made) return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+    discard(id);
+    if (!segments_->report_failure(*directory, made.error())) {
+      return tl::unexpected(no_space(made.error()));
+    }
+  }
 }
 
 // A segment no inode names yet goes.
-void Volume::discard(const storage::PrivateSegment& segment) {
-  const std::uint64_t id = number(segment.id());
-  const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, id}},
-                                       .erase_queue = {{index::QueueKind::kOpening, id}}});
-  if (!dropped) spdlog::warn("segment {} goes at the next start", id);
+void Volume::discard(SegmentId id) {
+  const auto dropped = index_->commit({.put_queue = {{index::QueueKind::kDead, number(id)}},
+                                       .erase_queue = {{index::QueueKind::kOpening, number(id)}}});
+  if (!dropped) spdlog::warn("segment {} goes at the next start", number(id));
   kick_reclaim();
 }
 

@@ -16,6 +16,8 @@ namespace {
 constexpr std::uint64_t kMaxFile = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::size_t kCopyStep = kMiB;
+constexpr std::uint64_t kCopyMost = 16 * kMiB;  // of one call: others wait for the thread
+constexpr int kCreateTries = 10;
 
 bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
@@ -49,8 +51,12 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
                               Caller caller) {
   Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
   auto made = make(parent, name, prototype, caller);
-  if (!made && made.error().code == EEXIST && (flags & O_EXCL) == 0) {
-    return open_file(SPILLFS_TRY(index_->find(parent, name)).inode, flags);
+  // Others may remove what is there and make it anew in between.
+  for (int tries = 0; !made && made.error().code == EEXIST && (flags & O_EXCL) == 0; ++tries) {
+    const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
+    auto opened = found ? open_file(found->inode, flags) : fail(ENOENT, "just removed");
+    if (opened || opened.error().code != ENOENT || tries == kCreateTries) return opened;
+    made = make(parent, name, prototype, caller);
   }
   const VnodeRef vnode = SPILLFS_TRY(std::move(made));
   ExclusiveLock lock(vnode->mutex);
@@ -87,7 +93,9 @@ Result<Opened> Volume::open_file(InodeId id, int flags) {
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags) {
+  if (!vnode->loaded) return fail(ENOENT, "the file was removed");
   SPILLFS_TRY(open_content(*vnode));
+  revive(*vnode);
   ++vnode->opens;
   if (may_write(flags)) ++vnode->writers;
   return Opened{.attributes = stat_of(*vnode), .handle = add_handle(vnode, flags)};
@@ -197,6 +205,7 @@ void Volume::kill_privileges(Vnode& vnode) {
 }
 
 Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
+  revive(vnode);
   auto done = resize(vnode, size);
   if (!done && vnode.opens == 0) revert(vnode, done.error());
   return done;
@@ -277,6 +286,7 @@ Result<std::uint64_t> Volume::seek(HandleId id, std::uint64_t offset, int whence
 
 Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offset, HandleId to,
                                          std::uint64_t to_offset, std::uint64_t length) {
+  length = std::min(length, kCopyMost);
   std::vector<std::byte> buffer(std::min<std::uint64_t>(length, kCopyStep));
   std::uint64_t copied = 0;
   while (copied < length) {
@@ -346,9 +356,14 @@ Result<> Volume::release(HandleId id) {
 // Nobody has it open and it could not be sealed, which the caller has been told: the file is what
 // it was at its last seal.
 void Volume::revert(Vnode& vnode, const Error& why) {
+  {
+    MutexLock lock(reclaim_mutex_);
+    reverted_.insert(number(vnode.id));
+  }
+  kick_reclaim();
   spdlog::error("inode {} falls back to its last seal: {}", number(vnode.id), describe(why));
   if (vnode.segment != nullptr && vnode.segment->id() != vnode.inode.location.segment) {
-    discard(*vnode.segment);
+    discard(vnode.segment->id());
   }
   vnode.staged.reset();
   vnode.segment.reset();

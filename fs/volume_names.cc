@@ -140,6 +140,7 @@ Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view na
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));
   const LockSet locks(directory, file);
+  if (!file->loaded) return fail(ENOENT, "the file was removed");
   if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
@@ -163,6 +164,7 @@ Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view na
   SPILLFS_TRY(index_->commit(batch));
   directory->inode = std::move(parent_after);
   refresh(*file, std::move(after));
+  revive(*file);
   return stat_of(*file);
 }
 

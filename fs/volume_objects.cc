@@ -21,7 +21,7 @@ void Volume::scan(Vnode& vnode, Bytes from, std::uint64_t offset) {
 }
 
 Result<std::vector<storage::RayObject>> Volume::find_objects(Vnode& vnode) {
-  const auto read = [&](MutableBytes into, std::uint64_t offset) {
+  const auto read = [&](MutableBytes into, std::uint64_t offset) NO_THREAD_SAFETY_ANALYSIS {
     // Not read_content(): verifying would read a whole chunk for each header.
     return vnode.staged != nullptr ? read_content(vnode, into, offset)
                                    : read_sealed(vnode, into, offset);

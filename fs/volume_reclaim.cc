@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reclaim: gives back the bytes nobody needs. Orphans become dead segments and dead records; dead
 // segments are recycled or removed; fused segments below half live are compacted.
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -29,6 +30,12 @@ void Volume::orphaned(const VnodeRef& vnode) {
   space_.die(vnode->dead);
   reclaim_kicked_ = true;
   reclaim_wanted_.notify_all();
+}
+
+// An orphan is opened, changed or named again: its bytes are not dead.
+void Volume::revive(Vnode& vnode) {
+  space_.revive(vnode.dead);
+  vnode.dead = 0;
 }
 
 void Volume::forget(InodeId id) {
@@ -66,14 +73,19 @@ Result<> Volume::reclaim_now() {
   warn("compacted segments", reclaim_dead());
   if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
   std::unordered_set<std::uint64_t> unsummed;
-  std::function<void()> freed;
+  std::unordered_set<std::uint64_t> reverted;
+  Kernel kernel;
   {
     MutexLock lock(reclaim_mutex_);
     unsummed.swap(unsummed_);
-    freed = freed_;
+    reverted.swap(reverted_);
+    kernel = kernel_;
+  }
+  for (std::uint64_t id : reverted) {
+    if (kernel.drop_caches) kernel.drop_caches(InodeId{id});
   }
   for (std::uint64_t id : unsummed) warn("checksums", sum_again(InodeId{id}));
-  if (freed && space_.dead() + segments_->pool_bytes() < before) freed();
+  if (kernel.space_freed && space_.dead() + segments_->pool_bytes() < before) kernel.space_freed();
   return {};
 }
 
@@ -83,7 +95,7 @@ Result<> Volume::reclaim_orphans() {
   {
     MutexLock lock(reclaim_mutex_);
     for (const auto& [id, vnode] : orphans_) ids.push_back(id);
-    held = held_;
+    held = kernel_.holds;
   }
   for (std::uint64_t id : ids) {
     if (held && held(InodeId{id})) continue;
@@ -118,7 +130,7 @@ Result<> Volume::reclaim_orphan(InodeId id) {
     }
     SPILLFS_TRY(index_->commit(batch));
     --inodes_;
-    if (location.placement == Placement::kFused) account_record(location, -1);
+    if (location.placement == Placement::kFused) kill_record(location);
     // The bytes of a private segment stay dead until it is freed, those of a record count among its
     // segment's.
     if (segment != 0) {
@@ -130,6 +142,7 @@ Result<> Volume::reclaim_orphan(InodeId id) {
     vnode->staged.reset();
     vnode->segment.reset();
     vnode->fused.reset();
+    vnode->loaded = false;  // for whoever found it before
   }
   MutexLock reclaim(reclaim_mutex_);
   orphans_.erase(number(id));
@@ -166,6 +179,7 @@ Result<> Volume::free_segment(SegmentId id) {
   if (segment && segment->kind == SegmentKind::kPrivate) {
     SPILLFS_TRY(segments_->recycle(id, segment->directory));
   } else if (segment) {
+    if (segment->live != 0) return fail(EIO, "the index still names records in it");
     SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
   }
   SPILLFS_TRY(index_->commit(batch));
@@ -187,7 +201,7 @@ Result<> Volume::compact_all() {
     MutexLock lock(fused_mutex_);
     for (const auto& [id, state] : fused_states_) {
       const bool current = fused_ != nullptr && number(fused_->id()) == id;
-      if (!current && state.live != 0 && state.live * 2 < state.bytes) {
+      if (!current && !state.damaged && state.live != 0 && state.live * 2 < state.bytes) {
         sparse.push_back(SegmentId{id});
       }
     }
@@ -204,7 +218,7 @@ Result<> Volume::compact_worst() {
   {
     MutexLock lock(fused_mutex_);
     for (const auto& [id, state] : fused_states_) {
-      if (state.bytes - state.live <= most) continue;
+      if (state.damaged || state.bytes <= state.live + most) continue;
       worst = id;
       most = state.bytes - state.live;
     }
@@ -223,9 +237,23 @@ Result<> Volume::compact(SegmentId segment) {
   for (;;) {
     const auto records = SPILLFS_TRY(index_->records(segment, from, kPage));
     if (records.empty()) return {};
-    for (const index::Record& record : records) SPILLFS_TRY(compact_record(record));
+    for (const index::Record& record : records) {
+      const auto moved = compact_record(record);
+      // A damaged record stays where it is; the others must not stay with it.
+      if (!moved && moved.error().code != EIO && moved.error().code != ENOENT) return moved;
+      if (!moved) mark_damaged(segment, moved.error());
+    }
     from = records.back().offset + 1;
   }
+}
+
+void Volume::mark_damaged(SegmentId segment, const Error& why) {
+  MutexLock lock(fused_mutex_);
+  bool& damaged = fused_states_[number(segment)].damaged;
+  if (!damaged) {
+    spdlog::error("segment {} is damaged and stays as it is: {}", number(segment), describe(why));
+  }
+  damaged = true;
 }
 
 Result<> Volume::compact_record(const index::Record& record) {
@@ -241,14 +269,16 @@ Result<> Volume::compact_record(const index::Record& record) {
   std::vector<std::byte> data(from.length);
   const std::size_t got = SPILLFS_TRY(file->read(data, from.data_offset));
   if (got != data.size() || chunk_sums(data) != info.sums) {
-    spdlog::error("segment {} is damaged at {}: left as it is", number(from.segment),
-                  from.record_offset);
-    return {};
+    return fail(EIO, fmt::format("the record at {} does not match its sums", from.record_offset));
   }
   const std::array payload{Bytes(data)};
   const Location to = SPILLFS_TRY(append_fused(info, payload));
-  const auto copy = SPILLFS_TRY(segments_->open_fused(to.segment, to.directory));
-  SPILLFS_TRY(copy->sync());
+  const auto copy = segments_->open_fused(to.segment, to.directory);
+  const auto synced = copy ? (*copy)->sync() : Result<>(tl::unexpected(copy.error()));
+  if (!synced) {
+    abandon_record(to.segment, to.record_length);
+    return synced;
+  }
   index::Inode moved = vnode->inode;
   moved.location = to;
   index::Batch batch{.put_inodes = {moved},
@@ -256,11 +286,14 @@ Result<> Volume::compact_record(const index::Record& record) {
   const auto length = static_cast<std::int64_t>(to.record_length);
   batch.segments.push_back({.segment = to.segment, .bytes = length, .live = length});
   release_location(vnode->inode, batch);
-  SPILLFS_TRY(index_->commit(batch));
-  account_record(to, +1);
-  account_record(from, -1);
+  if (auto done = index_->commit(batch); !done) {
+    abandon_record(to.segment, to.record_length);
+    return done;
+  }
+  commit_record(to);
+  kill_record(from);
   vnode->inode = std::move(moved);
-  if (vnode->fused != nullptr) vnode->fused = copy;
+  if (vnode->fused != nullptr) vnode->fused = *copy;
   return {};
 }
 

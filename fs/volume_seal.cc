@@ -37,8 +37,11 @@ Result<> Volume::seal_staged(Vnode& vnode) {
   batch.segments.push_back({.segment = location.segment,
                             .bytes = static_cast<std::int64_t>(location.record_length),
                             .live = static_cast<std::int64_t>(location.record_length)});
-  SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
-  account_record(location, +1);
+  if (auto done = commit_seal(vnode, std::move(sealed), std::move(batch)); !done) {
+    abandon_record(location.segment, location.record_length);
+    return done;
+  }
+  commit_record(location);
   vnode.staged.reset();
   return open_content(vnode);
 }
@@ -75,7 +78,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
     batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }
   SPILLFS_TRY(index_->commit(batch));
-  if (moved && before.location.placement == Placement::kFused) account_record(before.location, -1);
+  if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
   space_.settle(vnode.charged, sealed.charged);
   vnode.charged = sealed.charged;
   vnode.inode = std::move(sealed);
@@ -139,31 +142,60 @@ Result<bool> Volume::has_its_name(const index::Inode& inode) {
   return found && found->inode == inode.id;
 }
 
+// Its record counts as live from now on, so that reclaim keeps the segment; the caller says
+// afterwards what became of it: commit_record() or abandon_record().
 Result<Location> Volume::append_fused(const storage::RecordInfo& info,
                                       std::span<const Bytes> payload) {
+  const std::uint64_t length = SPILLFS_TRY(storage::record_layout(info)).length;
   for (;;) {
-    auto fused = current_fused();
+    auto fused = current_fused(length);
     if (!fused) return tl::unexpected(no_space(fused.error()));
     auto location = (*fused)->append(info, payload);
-    if (!location) return tl::unexpected(no_space(location.error()));
-    if (location->has_value()) return **location;
-    SPILLFS_TRY(retire_fused(*fused));
+    if (location && location->has_value()) return **location;
+    abandon_record((*fused)->id(), length);
+    if (!location && !leave_failed(*fused, location.error())) {
+      return tl::unexpected(no_space(location.error()));
+    }
+    if (location) SPILLFS_TRY(retire_fused(*fused));
   }
 }
 
-Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused() {
+Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused(std::uint64_t length) {
   MutexLock lock(fused_mutex_);
-  if (fused_ != nullptr) return fused_;
-  auto chosen = segments_->choose_directory();
-  if (!chosen && chosen.error().code == ENOSPC) chosen = segments_->choose_last_resort();
-  const DirectoryId directory = SPILLFS_TRY(std::move(chosen));
-  const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
-  SPILLFS_TRY(index_->commit(
-      {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},
-       .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
-  fused_ = SPILLFS_TRY(segments_->create_fused(id, directory));
-  fused_states_[number(id)] = {.directory = directory};
+  if (fused_ == nullptr) SPILLFS_TRY(new_fused());
+  fused_states_[number(fused_->id())].live += length;
   return fused_;
+}
+
+Result<> Volume::new_fused() {
+  for (;;) {
+    auto chosen = segments_->choose_directory();
+    if (!chosen && chosen.error().code == ENOSPC) chosen = segments_->choose_last_resort();
+    const DirectoryId directory = SPILLFS_TRY(std::move(chosen));
+    const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
+    SPILLFS_TRY(index_->commit(
+        {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},
+         .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
+    auto made = segments_->create_fused(id, directory);
+    fused_states_[number(id)] = {.directory = directory};
+    if (made) {
+      fused_ = *std::move(made);
+      return {};
+    }
+    if (!segments_->report_failure(directory, made.error())) {
+      return tl::unexpected(made.error());
+    }
+  }
+}
+
+// Whether appends can go on elsewhere: its data directory has failed and another has not.
+bool Volume::leave_failed(const std::shared_ptr<storage::FusedSegment>& fused, const Error& why) {
+  MutexLock lock(fused_mutex_);
+  const DirectoryId directory = fused_states_[number(fused->id())].directory;
+  if (fused_ != fused) return true;  // another thread has left it already
+  if (!segments_->report_failure(directory, why)) return false;
+  fused_.reset();
+  return true;
 }
 
 Result<> Volume::retire_fused(const std::shared_ptr<storage::FusedSegment>& full) {
@@ -175,17 +207,23 @@ Result<> Volume::retire_fused(const std::shared_ptr<storage::FusedSegment>& full
   return {};
 }
 
-// sign +1: the record is new and live; -1: it is dead now.
-void Volume::account_record(const Location& location, int sign) {
+// The index names the record.
+void Volume::commit_record(const Location& location) {
   MutexLock lock(fused_mutex_);
-  FusedState& state = fused_states_[number(location.segment)];
-  if (sign > 0) {
-    state.bytes += location.record_length;
-    state.live += location.record_length;
-  } else {
-    state.live -= location.record_length;
-    space_.add_dead(location.record_length);
-  }
+  fused_states_[number(location.segment)].bytes += location.record_length;
+}
+
+// The index will never name the record.
+void Volume::abandon_record(SegmentId segment, std::uint64_t length) {
+  MutexLock lock(fused_mutex_);
+  fused_states_[number(segment)].live -= length;
+}
+
+// The index names the record no more.
+void Volume::kill_record(const Location& location) {
+  MutexLock lock(fused_mutex_);
+  fused_states_[number(location.segment)].live -= location.record_length;
+  space_.add_dead(location.record_length);
 }
 
 }  // namespace spillfs::fs

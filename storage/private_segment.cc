@@ -69,8 +69,10 @@ Result<> PrivateSegment::append(Bytes from) {
 Result<> PrivateSegment::preallocate(std::uint64_t end) {
   if (step_ == 0 || end <= preallocated_) return {};
   const std::uint64_t from = preallocated_;
-  // A whole step where there is room for it, else just what is asked for.
-  for (std::uint64_t to : {round_up(end, step_), end}) {
+  // As much again as there is, up to a step, so that a small file does not hold a large one's
+  // space; where there is no room for that, just what is asked for.
+  const std::uint64_t ahead = from + std::min(step_, std::max(from, end - from));
+  for (std::uint64_t to : {std::max(ahead, end), end}) {
     auto allocated = file_->allocate(AllocateMode::kKeepSize, from, to - from);
     if (allocated) {
       preallocated_ = to;

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <random>
@@ -65,9 +66,10 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(
   for (std::size_t i = 0; i < segments->devices_.size(); ++i) {
     auto cleared = SegmentPool::clear(*segments->devices_[i]);
     if (cleared) continue;
-    spdlog::error("data directory {} takes no new segments: {}", segments->devices_[i]->name(),
+    const DirectoryId directory{static_cast<std::uint16_t>(i)};
+    if (segments->report_failure(directory, cleared.error())) continue;
+    spdlog::error("data directory {}: {}", segments->devices_[i]->name(),
                   describe(cleared.error()));
-    segments->mark_failed(DirectoryId{static_cast<std::uint16_t>(i)});
   }
   return segments;
 }
@@ -115,19 +117,29 @@ Result<DirectoryId> SegmentStore::choose_with_room(std::uint64_t first, std::uin
 Result<DeviceSpace> SegmentStore::healthy_space(DirectoryId directory) {
   {
     MutexLock lock(mutex_);
-    if (health_.at(number(directory)).failed) return fail(EIO);
+    if (health_.at(number(directory)).failed_until > steady_milliseconds()) return fail(EIO);
   }
   return space(directory);
 }
 
-void SegmentStore::mark_failed(DirectoryId directory) {
+bool SegmentStore::report_failure(DirectoryId directory, const Error& why) {
+  constexpr std::array kDirectorysFault{EIO, EROFS, EACCES, EPERM, ENOENT, ENODEV, ENXIO, EUCLEAN};
+  if (std::find(kDirectorysFault.begin(), kDirectorysFault.end(), why.code) ==
+      kDirectorysFault.end()) {
+    return false;
+  }
+  const std::uint64_t now = steady_milliseconds();
   MutexLock lock(mutex_);
-  health_.at(number(directory)).failed = true;
-}
-
-void SegmentStore::mark_healthy(DirectoryId directory) {
-  MutexLock lock(mutex_);
-  health_.at(number(directory)).failed = false;
+  bool others = false;
+  for (std::size_t i = 0; i < health_.size(); ++i) {
+    others = others || (i != number(directory) && health_[i].failed_until <= now);
+  }
+  if (!others) return false;
+  spdlog::error("data directory {} takes no new segments for {} s: {}",
+                devices_[number(directory)]->name(), options_.retry_failed_after / 1000,
+                describe(why));
+  health_.at(number(directory)).failed_until = now + options_.retry_failed_after;
+  return true;
 }
 
 Result<DeviceSpace> SegmentStore::space(DirectoryId directory) {

@@ -31,6 +31,7 @@ struct SegmentOptions {
   std::uint64_t preallocate_step = 16 * kMiB;    // of a private segment that is streamed into
   std::size_t open_fused_limit = 64;             // fused files kept open for reading
   unsigned min_free_percent = 5;                 // a directory with less takes no new segment
+  std::uint64_t retry_failed_after = 60'000;     // milliseconds a failed directory is left out
   std::optional<std::uint64_t> first_directory;  // for tests; random when not set
 };
 
@@ -67,9 +68,10 @@ class SegmentStore {
   Result<DirectoryId> choose_last_resort();
   // Whether choose_directory() would find one that has `bytes` to spare.
   Result<> check_room(std::uint64_t bytes);
-  // Takes a directory out of new placements, and back in.
-  void mark_failed(DirectoryId directory);
-  void mark_healthy(DirectoryId directory);
+  // A segment could not be made or written there. True when the directory is to blame and another
+  // takes new segments: then this one is left out of new placements for a while. False: it is the
+  // caller's to report.
+  bool report_failure(DirectoryId directory, const Error& why);
   // At most ~100 ms old while there is plenty.
   Result<DeviceSpace> space(DirectoryId directory);
 
@@ -102,7 +104,7 @@ class SegmentStore {
 
  private:
   struct Health {
-    bool failed = false;
+    std::uint64_t failed_until = 0;  // steady clock, milliseconds
     Result<DeviceSpace> space = fail(EAGAIN);
     std::uint64_t measured_at = 0;  // steady clock, milliseconds
   };

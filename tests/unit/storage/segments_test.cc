@@ -47,13 +47,17 @@ TEST_F(SegmentsTest, AStreamIsPreallocatedAndTrimmedToItsLength) {
   open();
   auto segment = create_private(1, Blocks::kMayRecycle);
   append(*segment, "hello");
-  EXPECT_EQ(segment->allocated().value(), store_->options().preallocate_step);
-  EXPECT_EQ(segment->file()->status()->size, 5U);
+  EXPECT_EQ(segment->allocated().value(), 4096U) << "a small file holds little";
+  append(*segment, std::string(kMiB, 'x'));
+  append(*segment, "x");
+  EXPECT_GE(segment->allocated().value(), 2 * kMiB) << "a stream has as much again";
+  EXPECT_EQ(segment->file()->status()->size, kMiB + 6);
   ASSERT_TRUE(segment->trim());
-  EXPECT_EQ(segment->allocated().value(), 4096U);
+  EXPECT_EQ(segment->allocated().value(), kMiB + 4096);
   append(*segment, " again");
-  EXPECT_EQ(read(*segment, 0, 100), "hello again");
-  EXPECT_EQ(segment->sums().value(), chunk_sums(as_bytes("hello again")));
+  const std::string all = "hello" + std::string(kMiB + 1, 'x') + " again";
+  EXPECT_EQ(read(*segment, 0, 2 * kMiB), all);
+  EXPECT_EQ(segment->sums().value(), chunk_sums(as_bytes(all)));
 }
 
 TEST_F(SegmentsTest, NoReaderSeesARecycledSegmentsOldBytes) {
@@ -193,13 +197,14 @@ TEST_F(SegmentsTest, DirectoriesTakeTurnsAndFailedOnesAreLeftOut) {
   open();
   const auto next = [this] { return number(store_->choose_directory().value()); };
   EXPECT_THAT((std::vector{next(), next(), next(), next()}), testing::ElementsAre(0, 1, 2, 0));
-  store_->mark_failed(DirectoryId{1});
+  const Error broken{.code = EIO, .context = "broken", .where = {}};
+  EXPECT_FALSE(
+      store_->report_failure(DirectoryId{1}, {.code = ENOSPC, .context = {}, .where = {}}));
+  EXPECT_TRUE(store_->report_failure(DirectoryId{1}, broken));
   EXPECT_THAT((std::vector{next(), next(), next()}), testing::Not(testing::Contains(1)));
-  store_->mark_failed(DirectoryId{0});
-  store_->mark_failed(DirectoryId{2});
-  EXPECT_EQ(store_->choose_directory().error().code, EIO);
-  store_->mark_healthy(DirectoryId{1});
-  EXPECT_EQ(next(), 1);
+  EXPECT_TRUE(store_->report_failure(DirectoryId{0}, broken));
+  EXPECT_FALSE(store_->report_failure(DirectoryId{2}, broken)) << "the last one has to do";
+  EXPECT_EQ(next(), 2);
 }
 
 TEST_F(SegmentsTest, ANearlyFullDirectoryTakesNoNewSegment) {
