@@ -18,8 +18,13 @@ Parking::Parking(std::chrono::milliseconds patience) : patience_(patience) {
 }
 
 Parking::~Parking() {
-  for (std::jthread& thread : threads_) thread.request_stop();
-  changed_.notify_all();
+  {
+    // Under the lock: between a thread's look at its stop token and its wait, the call would be
+    // lost.
+    MutexLock lock(mutex_);
+    for (std::jthread& thread : threads_) thread.request_stop();
+    changed_.notify_all();
+  }
   threads_.clear();
   MutexLock lock(mutex_);
   for (Request& request : runnable_) request.attempt(Try::kLast);

@@ -66,5 +66,10 @@ TEST(Parking, TooManyAreAnsweredAtOnce) {
   EXPECT_EQ(answered, Parking::kLimit + 10) << "its end answers the rest";
 }
 
+// Its threads may be anywhere on their way to wait when it ends. (A lost wake-up hangs here.)
+TEST(Parking, EndsWheneverItIs) {
+  for (int i = 0; i < 10000; ++i) Parking parking(10s);
+}
+
 }  // namespace
 }  // namespace spillfs::fs
