@@ -6,7 +6,8 @@
 // or a directory). Offsets and lengths are bytes.
 // Threads: every method of an ObjectStore may be called from any thread; an ObjectWriter is one
 // thread's. Errors are errnos, their context names the object and what the service said: ENOENT no
-// such object, EEXIST there is one, EACCES refused, ETIMEDOUT gave up trying, EIO anything else.
+// such object, EEXIST there is one, EACCES refused, EINVAL no possible key, ETIMEDOUT gave up
+// trying; anything else is EIO from a service and the system's errno from a directory (ENOSPC, …).
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@
 
 namespace spillfs::storage::external {
 
-// An object being written. Nobody sees it before finish(); one that goes unfinished leaves nothing
-// behind.
+// An object being written. Nobody reads it before finish(), save in a directory whose file system
+// shows it earlier (directory_object_store.h); one that goes unfinished leaves nothing behind.
 class ObjectWriter {
  public:
   virtual ~ObjectWriter() = default;
