@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -73,10 +74,19 @@ class ExternalStorage {
   virtual Result<> destroy_external_storage() = 0;
 };
 
+// Who wants to know how a spill gets on.
+struct SpillHooks {
+  // Called with the bytes written since the last call, by the thread that spills. An error ends the
+  // spill. Empty: nobody.
+  std::function<Result<>(std::uint64_t bytes)> written;
+};
+
 // `config` is Ray's object_spilling_config as JSON, {"type": …, "params": {…}}; empty: a storage
-// that refuses everything. EINVAL names what is wrong with it.
+// that refuses everything. `session` names what ray_storage writes and destroys. EINVAL names what
+// is wrong with them. The params of each type: docs/RAY.md.
 Result<std::unique_ptr<ExternalStorage>> make_external_storage(std::string_view config,
-                                                               const std::string& session);
+                                                               const std::string& session,
+                                                               SpillHooks hooks = {});
 
 // As Ray's module-level functions: one storage for the whole process, refusing until set up.
 Result<> setup_external_storage(std::string_view config, const std::string& session);
