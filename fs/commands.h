@@ -48,6 +48,43 @@ struct DumpCommand {
 };
 ExitCode run_dump(const DumpCommand& command, Streams streams);
 
+// Which of Ray's external storages, for the verbs below.
+struct StorageChoice {
+  std::string config;  // Ray's object_spilling_config, or "@file" with it
+  std::string session;
+};
+
+struct SpillCommand {
+  StorageChoice storage;
+  std::vector<std::string> files;  // "-" is standard input
+  std::string owner_address;       // of every object, as the metadata
+  std::string metadata;
+  bool json = false;
+  bool progress = false;  // on `err`, for a terminal
+};
+ExitCode run_spill(const SpillCommand& command, Streams streams);
+
+struct RestoreCommand {
+  StorageChoice storage;
+  std::vector<std::string> urls;
+  std::string directory;   // for the objects, as DIR/0, DIR/1, …; or:
+  bool to_stdout = false;  // one after the other to `out`
+  bool json = false;
+  bool progress = false;
+};
+ExitCode run_restore(const RestoreCommand& command, Streams streams);
+
+struct DeleteCommand {
+  StorageChoice storage;
+  std::vector<std::string> urls;
+};
+ExitCode run_delete(const DeleteCommand& command, Streams streams);
+
+struct DestroyCommand {
+  StorageChoice storage;
+};
+ExitCode run_destroy(const DestroyCommand& command, Streams streams);
+
 // Prints "spillfs: <context>" and gives the exit code that goes with the error.
 ExitCode report(const Error& error, ExitCode code, Streams streams);
 

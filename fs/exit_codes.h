@@ -13,6 +13,7 @@ enum ExitCode : int {
   kExitStoreInUse = 5,     // another process has it
   kExitSystem = 6,         // the operating system refused: no FUSE, no permission, I/O error
   kExitWorkerDied = 7,     // the serving process ended unexpectedly; the mount is gone
+  kExitExternal = 8,       // spill, restore, delete, destroy: the external storage failed
 };
 
 }  // namespace spillfs::fs

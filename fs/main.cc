@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "fs/commands.h"
+#include "fs/external_verbs.h"
 
 namespace {
 
@@ -52,6 +53,8 @@ int run(int argc, char** argv) {
   verb = app.add_subcommand("dump", "List the records of a fused segment");
   verb->add_option("segment", dump.segment, "a .fused file")->required();
   verb->callback([&] { code = run_dump(dump, streams); });
+
+  spillfs::fs::add_external_verbs(app, streams, code);
 
   try {
     app.parse(argc, argv);
