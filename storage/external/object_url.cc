@@ -121,13 +121,14 @@ std::optional<std::string> field(std::string_view query, std::string_view name) 
   return std::nullopt;
 }
 
-// As Python's int(), of what fits: blanks around it, a '+', single '_' between digits.
+// As Python's int(), of what fits: blanks around it, a sign, single '_' between digits.
 std::optional<std::uint64_t> to_number(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\n\r\v\f\x1c\x1d\x1e\x1f";
+  constexpr std::string_view kBlanks = " \t\n\r\v\f";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return std::nullopt;
   text = text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-  if (text.starts_with('+')) text.remove_prefix(1);
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
   std::string digits;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool between = text[i] == '_' && i > 0 && i + 1 < text.size() && text[i - 1] != '_';
@@ -136,6 +137,7 @@ std::optional<std::uint64_t> to_number(std::string_view text) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  if (negative && value != 0) return std::nullopt;
   return value;
 }
 
