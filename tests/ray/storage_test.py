@@ -11,35 +11,15 @@ m.run_with_ray()
 m.limit_time(120)
 
 from ray._private.external_storage import FileSystemStorage
-from ray._raylet import ObjectRef
+from support.ray_worker import new_ref, with_worker
 
 SIZES = (0, 1, 4095, 4096, 100_000, (1 << 20) + 1, 5 << 20)
 
 
-class CoreWorker:
-    """Stands in for the process that owns Ray's object store."""
-
-    def __init__(self):
-        self.objects, self.restored = {}, {}
-
-    def get_if_local(self, refs):
-        return [self.objects[ref.binary()] for ref in refs]
-
-    def put_file_like_object(self, metadata, size, file, ref, owner):
-        data = file.read(size)
-        assert len(data) == size, f"{len(data)} of {size} bytes"
-        self.restored[ref.binary()] = (data, metadata, owner)
-
-
-def new_ref():
-    return ObjectRef(os.urandom(28))
-
-
 def test_round_trip(path):
     """Every size alone and all in one file; deleted by url; destroyed."""
-    worker = CoreWorker()
-    storage = FileSystemStorage("node", path)
-    storage._core_worker = worker
+    storage = with_worker(FileSystemStorage("node", path))
+    worker = storage.core_worker
     for sizes in [*([size] for size in SIZES), SIZES]:
         refs = [new_ref() for _ in sizes]
         for ref, size in zip(refs, sizes):
@@ -66,9 +46,8 @@ def test_stock_reader_reads_fused_record(path, backing):
         out.write(data)
     url = os.getxattr(file, "user.spill.url")
     assert b".fused?offset=" in url, url
-    worker = CoreWorker()
-    storage = FileSystemStorage("reader", backing)
-    storage._core_worker = worker
+    storage = with_worker(FileSystemStorage("reader", backing))
+    worker = storage.core_worker
     ref = new_ref()
     assert storage.restore_spilled_objects([ref], [url]) == len(data)
     assert worker.restored[ref.binary()] == (data, b"some metadata", b"an owner")
