@@ -28,10 +28,20 @@ class Documents(unittest.TestCase):
         self.assertEqual([(code, name) for name, code in codes], documented)
 
     def test_promises(self):
-        promises = re.findall(r"\[`(\S+)` `(\S+)`\]", (ROOT / "docs/SEMANTICS.md").read_text())
-        self.assertGreater(len(promises), 15)
-        for file, name in promises:
-            self.assertIn(name, (ROOT / file).read_text(), file)
+        for document, least in (("SEMANTICS.md", 15), ("RAY.md", 50)):
+            named = re.findall(r"\[`(\S+)` `([^`]+)`\]", (ROOT / "docs" / document).read_text())
+            self.assertGreater(len(named), least)
+            for file, name in named:
+                self.assertIn(name, (ROOT / file).read_text(), f"{document}: {file}")
+
+    def test_rays_functions(self):
+        """Every row of the table names code and a test."""
+        table = (ROOT / "docs/RAY.md").read_text().split("## Functions")[1].split("\n## ")[0]
+        rows = [row.split("|") for row in re.findall(r"^\| .* \|$", table, re.M)[1:]]
+        self.assertGreater(len(rows), 20)
+        for _, ray, here, test, _ in rows:
+            self.assertRegex(here, r"^ \[`storage/\S+` `[^`]+`\] $", ray)
+            self.assertRegex(test, r"^ \[`tests/\S+` `[^`]+`\] $", ray)
 
 
 if __name__ == "__main__":
