@@ -4,22 +4,20 @@
 #include <fmt/format.h>
 
 #include "storage/external/directory_object_store.h"
+#include "storage/external/s3_object_store.h"
 
 namespace spillfs::storage::external {
 namespace {
 
-constexpr std::string_view kS3Scheme = "s3://";
 constexpr std::string_view kFileScheme = "file://";
-
-Result<std::unique_ptr<ObjectStore>> open_s3(const std::string& uri, const S3Parameters&) {
-  return fail(ENOSYS, fmt::format("{}: this spillfs was built without S3", uri));
-}
 
 }  // namespace
 
 Result<std::unique_ptr<ObjectStore>> open_object_store(const std::string& uri,
                                                        const S3Parameters& parameters) {
-  if (uri.starts_with(kS3Scheme)) return open_s3(uri, parameters);
+  if (const auto s3 = SPILLFS_TRY(parse_s3_uri(uri))) {
+    return open_s3_store(s3->bucket, s3->prefix, parameters);
+  }
   const bool is_file = uri.starts_with(kFileScheme);
   const std::string path = is_file ? uri.substr(kFileScheme.size()) : uri;
   if (is_file && !path.starts_with('/')) {

@@ -165,8 +165,9 @@ TEST_P(ObjectStoreTest, LetsOneOfTwoWritersWin) {
 }
 
 TEST_P(ObjectStoreTest, TakesAnyCharacter) {
-  const std::vector<std::string> keys{"a b", "größe/雪", "q?x=1&y#z", "100%",     "%20",
-                                      "a+b", "..dots..", "a//b",      "new\nline"};
+  std::vector<std::string> keys{"a b", "größe/雪", "q?x=1&y#z", "100%",
+                                "%20", "a+b",      "..dots..",  "new\nline"};
+  if (!GetParam().in_s3) keys.emplace_back("a//b");  // MinIO keeps no empty names
   for (const auto& key : keys) ASSERT_TRUE(put(key, key)) << key;
   for (const auto& key : keys) EXPECT_EQ(get(key), key);
   ASSERT_TRUE(remove(keys));
