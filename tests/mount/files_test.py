@@ -3,7 +3,6 @@
 
 SPILLFS_PLAIN=DIR runs the same tests on a directory of any other filesystem.
 """
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -16,23 +15,11 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
+from support.system_calls import (EXCHANGE, KEEP_SIZE, NOREPLACE, PUNCH_HOLE, ZERO_RANGE, fallocate,
+                                  link_open, rename2)
 
 m.limit_time(240)
-libc = ctypes.CDLL(None, use_errno=True)
-AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
-NOREPLACE, EXCHANGE = 1, 2
-KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 BASE = ""
-
-
-def rename2(old, new, flags):
-    if libc.renameat2(AT_FDCWD, old.encode(), AT_FDCWD, new.encode(), flags) != 0:
-        raise OSError(ctypes.get_errno(), "renameat2")
-
-
-def fallocate(fd, mode, offset, length):
-    if libc.fallocate(fd, mode, ctypes.c_long(offset), ctypes.c_long(length)) != 0:
-        raise OSError(ctypes.get_errno(), "fallocate")
 
 
 class OnMount(unittest.TestCase):
@@ -199,9 +186,7 @@ class Content(OnMount):
         self.addCleanup(os.close, fd)
         os.write(fd, b"nameless")
         self.assertEqual(os.listdir(self.dir), [])
-        named = libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD,
-                            self.path("named").encode(), AT_SYMLINK_FOLLOW)
-        self.assertEqual(named, 0, os.strerror(ctypes.get_errno()))
+        link_open(fd, self.path("named"))
         self.assertEqual(self.bytes_of(self.path("named")), b"nameless")
 
     def test_copy_file_range(self):

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls that Python's os does not have, or not with all their flags."""
+import ctypes
+import os
+
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+NOREPLACE, EXCHANGE = 1, 2
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result, name):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def rename2(old, new, flags):
+    check(libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags),
+          "renameat2")
+
+
+def fallocate(fd, mode, offset, length):
+    check(libc.fallocate(fd, mode, ctypes.c_long(offset), ctypes.c_long(length)), "fallocate")
+
+
+def link_open(fd, name):
+    """Gives an open file, perhaps made by O_TMPFILE, a name."""
+    check(libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, os.fsencode(name),
+                      AT_SYMLINK_FOLLOW), "linkat")
