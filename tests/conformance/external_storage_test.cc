@@ -145,12 +145,12 @@ TEST_P(ExternalStorageTest, RestoresWhatWasSpilled) {
   const std::vector<std::size_t> sizes{0, 1, 4095, 4096, 100'000, kMiB + 1, 9 * kMiB, 0};
   std::vector<std::string> bytes;
   for (const std::size_t size : sizes) bytes.push_back(some_bytes(size));
+  bytes.push_back(bytes[2]);
   std::vector<SpillObject> objects;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
     objects.push_back(object_of(bytes[i], some_bytes(i * 7, 1), some_bytes(i % 3, 2)));
   }
-  objects.push_back(object_of(bytes[2], std::string(3 * kMiB, 'o'), ""));
-  bytes.push_back(bytes[2]);
+  objects.push_back(object_of(bytes.back(), std::string(3 * kMiB, 'o'), ""));
 
   const auto urls = spill(objects);
   ASSERT_EQ(urls.size(), objects.size());

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <csignal>
 #include <tuple>
 
@@ -135,10 +136,17 @@ TEST_P(ExternalFault, AFullDiskLeavesNothing) {
   EXPECT_TRUE(storage_->spill_objects(objects_));
 }
 
+std::string name_of(const testing::TestParamInfo<ExternalFault::ParamType>& test) {
+  constexpr std::array kKinds{"once", "half_write", "for_good"};
+  const auto [unnamed, kind] = test.param;
+  return std::string(unnamed ? "unnamed_" : "in_place_") + kKinds[static_cast<std::size_t>(kind)];
+}
+
 INSTANTIATE_TEST_SUITE_P(Faults, ExternalFault,
                          testing::Combine(testing::Bool(),
                                           testing::Values(FaultKind::kOnce, FaultKind::kHalfWrite,
-                                                          FaultKind::kForGood)));
+                                                          FaultKind::kForGood)),
+                         name_of);
 
 }  // namespace
 }  // namespace spillfs::tests

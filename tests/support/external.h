@@ -10,6 +10,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "storage/external/external_storage.h"
@@ -34,8 +35,8 @@ inline std::string new_ref() {
   return ref;
 }
 
-// `bytes` lives as long as the object is used.
-inline ext::SpillObject object_of(const std::string& bytes, std::string owner = "owner",
+// What `bytes` points to lives as long as the object is used.
+inline ext::SpillObject object_of(std::string_view bytes, std::string owner = "owner",
                                   std::string metadata = "META") {
   return {.ref = new_ref(),
           .owner_address = std::move(owner),

@@ -67,7 +67,7 @@ TEST(UnstableStorage, FailsAndSpillsPartsAsOftenAsItSays) {
   }
   EXPECT_NEAR(failed, kSpills * 0.1, kSpills * 0.03);
   EXPECT_NEAR(counts[3], kSpills * 0.8, kSpills * 0.03);
-  for (int count = 0; count < 3; ++count) EXPECT_NEAR(counts[count], kSpills * 0.1 / 3, 50);
+  for (std::size_t count = 0; count < 3; ++count) EXPECT_NEAR(counts[count], kSpills * 0.1 / 3, 50);
   EXPECT_THAT(folder.files(), IsEmpty());
 }
 
