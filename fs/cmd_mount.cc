@@ -54,7 +54,9 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
   if (auto log = set_up_log(options.log_level, {}); !log) {
     return report(log.error(), kExitSystem, streams);
   }
-  auto mountpoint = check_mountpoint(command.mountpoint, command.store);
+  std::vector<std::string> directories = options.data;
+  directories.push_back(command.store);
+  auto mountpoint = check_mountpoint(command.mountpoint, directories);
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
   auto store = Store::open_or_create(command.store, options.data);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
@@ -68,7 +70,9 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
                           .options = options,
                           .background = !command.foreground},
                          ready);
-  if (!ended) return report(ended.error(), kExitSystem, streams);
+  if (!ended) {
+    return report(ended.error(), ended.error().code == EBADMSG ? kExitStore : kExitSystem, streams);
+  }
   return *ended;
 }
 

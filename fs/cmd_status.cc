@@ -29,6 +29,10 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
     std::ifstream file(mountpoint + "/.spillfs/status");
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     auto status = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!status.is_object() && command.mountpoint.empty()) {
+      streams.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
+      continue;
+    }
     if (!status.is_object()) {
       return report({.code = EINVAL,
                      .context = fmt::format("no live spillfs is mounted on {}", mountpoint),

@@ -34,6 +34,11 @@ Fd supervisor_of(const std::string& mountpoint) {
 ExitCode run_umount(const UmountCommand& command, Streams streams) {
   std::string path = std::filesystem::absolute(command.mountpoint).lexically_normal().string();
   if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  std::error_code error;
+  if (!is_mounted(path)) {  // it may be reached through a symlink
+    const auto real = std::filesystem::canonical(path, error);
+    if (!error) path = real.string();
+  }
   if (!is_mounted(path)) {
     return report(
         {.code = EINVAL, .context = fmt::format("no spillfs is mounted on {}", path), .where = {}},

@@ -27,9 +27,20 @@ struct DestroySession {
 };
 using Session = std::unique_ptr<fuse_session, DestroySession>;
 
+// libfuse splits its options at commas.
+std::string escaped(const std::string& value) {
+  std::string out;
+  for (char c : value) {
+    if (c == ',' || c == '\\') out.push_back('\\');
+    out.push_back(c);
+  }
+  return out;
+}
+
 Result<Session> new_session(const std::string& source, AllowOther other) {
-  const std::string options = fmt::format("fsname={},subtype=spillfs,default_permissions{}", source,
-                                          other == AllowOther::kYes ? ",allow_other" : "");
+  const std::string options =
+      fmt::format("fsname={},subtype=spillfs,default_permissions{}", escaped(source),
+                  other == AllowOther::kYes ? ",allow_other" : "");
   std::array<std::string, 3> words{"spillfs", "-o", options};
   std::array<char*, 4> argv{words[0].data(), words[1].data(), words[2].data(), nullptr};
   fuse_args args = FUSE_ARGS_INIT(3, argv.data());

@@ -177,7 +177,9 @@ ExitCode Supervisor::worker_ended(int status) {
 
 }  // namespace
 
-Result<std::string> check_mountpoint(const std::string& mountpoint, const std::string& store) {
+Result<std::string> check_mountpoint(const std::string& mountpoint,
+                                     const std::vector<std::string>& directories) {
+  if (mountpoint.empty()) return fail(ENOENT, "the mountpoint has no name; give a directory");
   std::string path = SPILLFS_TRY(absolute_path(mountpoint));
   if (is_dead_mount(path)) {
     spdlog::warn("clearing away the dead mount on {}", path);
@@ -201,9 +203,11 @@ Result<std::string> check_mountpoint(const std::string& mountpoint, const std::s
     return fail(ENOTEMPTY,
                 fmt::format("mountpoint {} is not empty; the mount would hide its files", path));
   }
-  const std::string real_store = files::weakly_canonical(store).string();
-  if (real_store == path || real_store.starts_with(path + "/")) {
-    return fail(EINVAL, fmt::format("store {} can't lie in its own mountpoint", real_store));
+  for (const std::string& directory : directories) {
+    const std::string real = files::weakly_canonical(directory).string();
+    if (real == path || real.starts_with(path + "/")) {
+      return fail(EINVAL, fmt::format("{} can't lie in the mountpoint of its store", real));
+    }
   }
   return path;
 }

@@ -21,7 +21,8 @@ struct MountPlan {
 
 // What is wrong with a mountpoint, in a sentence; clears away a dead mount first. Returns it as an
 // absolute path.
-Result<std::string> check_mountpoint(const std::string& mountpoint, const std::string& store);
+Result<std::string> check_mountpoint(const std::string& mountpoint,
+                                     const std::vector<std::string>& directories);
 
 // Mounts and stays until the mount has ended, by umount, SIGTERM or the worker's death. Calls
 // `ready` once, when the mount can be used. Errors are those before that.

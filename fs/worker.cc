@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/worker.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "fs/fuse_session.h"
@@ -51,7 +54,7 @@ std::string status_text(const WorkerStart& start, Volume& volume) {
       {"open_handles", now.handles},
       {"restart", "a worker that dies ends the mount"},
   };
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 // Turns SIGTERM into stop(); all threads have the signal blocked.
@@ -72,6 +75,27 @@ class StopOnSignal {
   std::jthread thread_;
 };
 
+// An index that is gone must not become an empty one that forgets all files.
+Result<> check_index_is_there(const Store& store, storage::SegmentStore& segments) {
+  if (std::filesystem::exists(store.index_path() + "/CURRENT")) return {};
+  for (std::size_t i = 0; i < segments.directory_count(); ++i) {
+    if (SPILLFS_TRY(segments.list(DirectoryId{static_cast<std::uint16_t>(i)})).empty()) continue;
+    return fail(EBADMSG,
+                fmt::format("{} is missing or damaged, but the store has segments; restore the "
+                            "index, or move the segments away to start with an empty store",
+                            store.index_path()));
+  }
+  return {};
+}
+
+// A private file that is open is a descriptor of ours.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the descriptor limit stays as it is");
+}
+
 }  // namespace
 
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
@@ -82,6 +106,7 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
   auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
   auto segments =
       SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
+  SPILLFS_TRY(check_index_is_there(store, *segments));
   auto index = SPILLFS_TRY(index::RocksdbIndex::open(
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
                              return store.drop_ballast();
@@ -94,6 +119,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   auto staging =
       SPILLFS_TRY(storage::Staging::create(std::move(start.staging), start.options.staging));
   if (auto kept = start.store->keep_ballast(); !kept) {

@@ -83,7 +83,20 @@ class Mountpoint(BadInput):
         self.refused(MOUNTPOINT, "not empty", "mount", self.store, self.mnt)
 
     def test_holds_the_store(self):
-        self.refused(MOUNTPOINT, "own mountpoint", "mount", self.mnt / "store", self.mnt)
+        for more in ((), ("-o", f"data={self.root}/data:{self.mnt}/data")):
+            store = self.store if more else self.mnt / "store"
+            self.refused(MOUNTPOINT, "lie in the mountpoint", "mount", store, self.mnt, *more)
+
+    def test_without_a_name(self):
+        self.refused(MOUNTPOINT, "no name", "mount", self.store, "")
+
+    def test_behind_a_symlink(self):
+        link = self.root / "link"
+        link.symlink_to(self.mnt)
+        store = self.root / "store, with a comma"
+        self.assertEqual(m.spillfs("mount", store, link).returncode, OK)
+        self.assertEqual(m.spillfs("umount", link).returncode, OK)
+        self.assertFalse(m.is_mounted(self.mnt))
 
     def test_already_mounted_and_store_in_use(self):
         self.assertEqual(m.spillfs("mount", self.store, self.mnt).returncode, OK)
@@ -111,6 +124,24 @@ class StoreDirectory(BadInput):
         self.edit_store_file(lambda content: content.update(format_version=99))
         self.refused(STORE, "use a newer spillfs", "mount", self.store, self.mnt)
         self.refused(STORE, "use a newer spillfs", "check", self.store)
+
+    def test_index_is_gone(self):
+        """It must not become an empty one."""
+        self.assertEqual(m.spillfs("mount", self.store, self.mnt).returncode, OK)
+        (self.mnt / "file").write_text("kept")
+        self.umount()
+        index, kept = self.store / "index", self.root / "index"
+        shutil.copytree(index, kept)
+        for damage in (lambda: shutil.rmtree(index), (index / "CURRENT").unlink):
+            damage()
+            for _ in range(2):
+                self.refused(STORE, "restore the index", "mount", self.store, self.mnt)
+                self.refused(PROBLEMS, "restore the index", "check", self.store)
+            shutil.rmtree(index, ignore_errors=True)
+            shutil.copytree(kept, index)
+        self.assertEqual(m.spillfs("mount", self.store, self.mnt).returncode, OK)
+        self.assertEqual((self.mnt / "file").read_text(), "kept")
+        self.umount()
 
     def test_of_something_else(self):
         self.store.mkdir()
