@@ -14,8 +14,8 @@
 namespace spillfs::index {
 namespace {
 
-constexpr std::array kFamilyNames{"default", "inodes",  "dentries", "xattrs",  "segments", "sums",
-                                  "records", "objects", "reclaim",  "replies", "meta"};
+constexpr std::array kFamilyNames{"default", "inodes",  "dentries", "xattrs",  "segments",
+                                  "sums",    "records", "reclaim",  "replies", "meta"};
 constexpr std::size_t kNumber = sizeof(std::uint64_t);
 constexpr const char* kSeedKey = "seed";
 constexpr const char* kTotalsKey = "totals";

@@ -67,7 +67,6 @@ class RocksdbIndex final : public Index {
     kSegments,
     kSums,
     kRecords,
-    kObjects,
     kReclaim,
     kReplies,
     kMeta,
