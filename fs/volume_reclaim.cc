@@ -238,7 +238,7 @@ Result<> Volume::compact(SegmentId segment) {
     const auto records = SPILLFS_TRY(index_->records(segment, from, kPage));
     if (records.empty()) return {};
     for (const index::Record& record : records) {
-      const auto moved = compact_record(record);
+      auto moved = compact_record(record);
       // A damaged record stays where it is; the others must not stay with it.
       if (!moved && moved.error().code != EIO && moved.error().code != ENOENT) return moved;
       if (!moved) mark_damaged(segment, moved.error());
@@ -274,7 +274,7 @@ Result<> Volume::compact_record(const index::Record& record) {
   const std::array payload{Bytes(data)};
   const Location to = SPILLFS_TRY(append_fused(info, payload));
   const auto copy = segments_->open_fused(to.segment, to.directory);
-  const auto synced = copy ? (*copy)->sync() : Result<>(tl::unexpected(copy.error()));
+  auto synced = copy ? (*copy)->sync() : Result<>(tl::unexpected(copy.error()));
   if (!synced) {
     abandon_record(to.segment, to.record_length);
     return synced;
