@@ -93,7 +93,6 @@ Result<Opened> Volume::open_file(InodeId id, int flags) {
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags) {
-  if (!vnode->loaded) return fail(ENOENT, "the file was removed");
   SPILLFS_TRY(open_content(*vnode));
   revive(*vnode);
   ++vnode->opens;

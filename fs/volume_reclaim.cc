@@ -113,7 +113,9 @@ Result<> Volume::reclaim_orphan(InodeId id) {
     vnode = found->second;
   }
   ExclusiveLock lock(vnode->mutex);
-  if (vnode->opens > 0) return {};
+  // A request that found it before may still open, change or name it: the next run looks again.
+  constexpr long kOurs = 2;  // orphans_ and `vnode`
+  if (vnode->opens > 0 || vnode.use_count() > kOurs) return {};
   if (vnode->inode.links == 0) {
     const Location& location = vnode->inode.location;
     index::Batch batch{
@@ -142,7 +144,7 @@ Result<> Volume::reclaim_orphan(InodeId id) {
     vnode->staged.reset();
     vnode->segment.reset();
     vnode->fused.reset();
-    vnode->loaded = false;  // for whoever found it before
+    vnode->loaded = false;  // whoever finds it from now on asks the index, which knows it no more
   }
   MutexLock reclaim(reclaim_mutex_);
   orphans_.erase(number(id));
