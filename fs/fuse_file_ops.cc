@@ -167,8 +167,6 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_inf
       [id, &volume = volume_of(req)] { return volume.fsync_directory(InodeId{id}); }, kReplyDone);
 }
 
-enum class Listing : std::uint8_t { kNames, kWithAttributes };
-
 // A readdir reply being filled.
 struct ListReply {
   explicit ListReply(std::size_t size) : bytes(size, '\0') {}
@@ -202,7 +200,7 @@ void list(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, Listing
       const auto entries =
           ControlFiles::owns(InodeId{id})
               ? SPILLFS_TRY(context_of(req).control->list(InodeId{id}, after, kListPage))
-              : SPILLFS_TRY(volume_of(req).list(InodeId{id}, after, kListPage));
+              : SPILLFS_TRY(volume_of(req).list(InodeId{id}, after, kListPage, listing));
       if (entries.empty()) return reply;
       for (const DirectoryEntry& entry : entries) {
         if (!add_entry(req, listing, reply, entry)) return reply;

@@ -145,8 +145,8 @@ Result<std::string> Volume::readlink(InodeId id) {
   return vnode->inode.text;
 }
 
-Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after,
-                                                 std::size_t limit) {
+Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after, std::size_t limit,
+                                                 Listing listing) {
   VnodeRef directory = SPILLFS_TRY(acquire_directory(id));
   std::vector<DirectoryEntry> entries;
   index::Inode self;
@@ -161,6 +161,12 @@ Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after
   }
   for (const index::Dentry& dentry :
        SPILLFS_TRY(index_->list(id, std::max(after, kParentCookie), limit))) {
+    if (listing == Listing::kNames) {
+      entries.push_back({dentry.cookie, dentry.name, {}});
+      entries.back().attributes.st_ino = number(dentry.inode);
+      entries.back().attributes.st_mode = dentry.type;
+      continue;
+    }
     auto attributes = get_attributes(dentry.inode);
     if (!attributes && attributes.error().code == ENOENT) continue;  // removed meanwhile
     if (!attributes) return tl::unexpected(attributes.error());

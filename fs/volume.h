@@ -67,10 +67,12 @@ struct Opened {
   bool keep_cache = true;  // the kernel may keep the pages it has
 };
 
+enum class Listing : std::uint8_t { kNames, kWithAttributes };
+
 struct DirectoryEntry {
   std::uint64_t cookie = 0;  // give it as `after` to go on behind this entry
   std::string name;
-  struct stat attributes;
+  struct stat attributes;  // when only names were asked for: st_ino, and the type in st_mode
 };
 
 struct VolumeOptions {
@@ -131,7 +133,8 @@ class Volume {
   Result<> fsync_directory(InodeId id);
 
   // "." has cookie 1 and ".." 2; the rest follows in cookie order. Empty at the end.
-  Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit);
+  Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
+                                           Listing listing = Listing::kWithAttributes);
 
   Result<std::string> get_xattr(InodeId id, std::string_view name);
   Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags);
