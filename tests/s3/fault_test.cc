@@ -118,7 +118,6 @@ TEST_F(S3Faults, AFailedSmallWriteIsTakenBack) {
 }
 
 TEST_F(S3Faults, ALostReplyDoesNotHideThatTheKeyWasTaken) {
-  ASSERT_TRUE(store_->remove_all(""));
   ASSERT_TRUE(write(*store_, "taken", as_bytes("first")));
   set_faults(R"([{"method": "PUT", "action": "drop"}])");
   EXPECT_EQ(write(*proxied_, "taken", as_bytes("second")).error().code, EEXIST);
@@ -126,7 +125,6 @@ TEST_F(S3Faults, ALostReplyDoesNotHideThatTheKeyWasTaken) {
 }
 
 TEST_F(S3Faults, ReadsGoOnFromWhereTheyStopped) {
-  ASSERT_TRUE(store_->remove_all(""));
   const auto bytes = random_bytes(3 * kMiB);
   ASSERT_TRUE(write(*store_, "object", bytes));
   const std::string faults[] = {
@@ -146,7 +144,6 @@ TEST_F(S3Faults, ReadsGoOnFromWhereTheyStopped) {
 }
 
 TEST_F(S3Faults, AReadDoesNotMixTwoObjects) {
-  ASSERT_TRUE(store_->remove_all(""));
   ASSERT_TRUE(write(*store_, "object", random_bytes(kMiB)));
   set_faults(R"([{"method": "GET", "action": "cut", "bytes": 1000,
                   "headers": {"etag": "\"of another object\""}}])");
@@ -156,7 +153,6 @@ TEST_F(S3Faults, AReadDoesNotMixTwoObjects) {
 }
 
 TEST_F(S3Faults, AReadTakesOnlyTheRangeItAskedFor) {
-  ASSERT_TRUE(store_->remove_all(""));
   ASSERT_TRUE(write(*store_, "object", random_bytes(1000)));
   for (
       const char* fault :
@@ -177,7 +173,6 @@ TEST_F(S3Faults, NothingHangsForEver) {
   proxied_parameters_.retries = 1;
   proxied_parameters_.timeout = std::chrono::milliseconds(1000);
   const auto store = open(proxied_parameters_);
-  ASSERT_TRUE(store_->remove_all(""));
   ASSERT_TRUE(write(*store_, "object", random_bytes(1000)));
   for (const char* fault :
        {R"([{"method": "GET", "action": "stall", "bytes": 0, "seconds": 30, "times": 9}])",
@@ -215,7 +210,6 @@ TEST_F(S3Faults, WhatIsRefusedIsNotTriedAgain) {
 }
 
 TEST_F(S3Faults, ErrorsInsideADeleteReplyAreErrors) {
-  ASSERT_TRUE(store_->remove_all(""));
   const std::vector<std::string> keys{"a", "b", "c"};
   for (const std::string& key : keys) ASSERT_TRUE(write(*store_, key, as_bytes("x")));
   const auto delete_error = [&](const std::string& error) {
@@ -261,7 +255,6 @@ TEST_F(S3Faults, AServiceWithoutBatchDeletesIsAskedOneByOne) {
 }
 
 TEST_F(S3Faults, AServiceWithoutConditionsIsAskedBeforehand) {
-  ASSERT_TRUE(store_->remove_all(""));
   const std::string no_conditions = R"([{"header": "if-none-match", "action": "reply", "times": 99,
       "status": 501, "body": "<Error><Code>NotImplemented</Code></Error>"}])";
   const auto bytes = random_bytes(kTwoParts);

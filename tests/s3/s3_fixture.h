@@ -59,6 +59,7 @@ class S3Test : public ::testing::Test {
     prefix_ = std::string("t/") + info->test_suite_name() + "." + info->name();
     make_bucket(parameters_);
     store_ = open(parameters_);
+    ASSERT_TRUE(store_->remove_all(""));
   }
 
   static void make_bucket(const S3Parameters& parameters) {

@@ -55,7 +55,6 @@ TEST_F(S3Store, ReadsUpToTheEndAndNotBeyond) {
 }
 
 TEST_F(S3Store, KeepsWhatAKeyHolds) {
-  ASSERT_TRUE(store_->remove_all(""));
   ASSERT_TRUE(write(*store_, "taken", as_bytes("first")));
   const auto again = write(*store_, "taken", as_bytes("second"));
   EXPECT_EQ(again.error().code, EEXIST);
@@ -70,7 +69,6 @@ TEST_F(S3Store, KeepsWhatAKeyHolds) {
 }
 
 TEST_F(S3Store, LetsOneOfTwoWritersWin) {
-  ASSERT_TRUE(store_->remove_all(""));
   const auto bytes = random_bytes(6 * kMiB);
   const auto first = store_->create("contested").value();
   const auto second = store_->create("contested").value();
@@ -83,7 +81,6 @@ TEST_F(S3Store, LetsOneOfTwoWritersWin) {
 }
 
 TEST_F(S3Store, LeavesNothingOfAnUnfinishedWriter) {
-  ASSERT_TRUE(store_->remove_all(""));
   {
     const auto writer = store_->create("unfinished").value();
     ASSERT_TRUE(writer->write(random_bytes(11 * kMiB)));
@@ -154,7 +151,8 @@ TEST_F(S3Store, ServesManyThreads) {
     threads.emplace_back([&, thread] {
       for (int i = 0; i < 20; ++i) {
         const std::string key = "threads/" + std::to_string(thread) + "." + std::to_string(i);
-        ASSERT_TRUE(write(*store_, key, bytes));
+        const auto written = write(*store_, key, bytes);
+        ASSERT_TRUE(written) << describe(written.error());
         EXPECT_EQ(read(*store_, key, bytes.size()).value(), bytes);
         EXPECT_TRUE(store_->remove(std::vector<std::string>{key}));
       }
@@ -176,7 +174,6 @@ TEST_F(S3Store, FindsTheBucketInTheHostName) {
 }
 
 TEST_F(S3Store, MayEndBeforeItsWriters) {
-  ASSERT_TRUE(store_->remove_all(""));
   auto writer = store_->create("later").value();
   store_.reset();
   ASSERT_TRUE(writer->write(as_bytes("bytes")));
