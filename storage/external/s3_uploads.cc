@@ -16,6 +16,14 @@ bool lacks_conditions(const S3Request& request, const S3Reply& reply) {
   return request.headers.contains(kCondition) && reply.is("NotImplemented", 501);
 }
 
+// A PUT that MinIO denies may do better at once, see call_conditional().
+constexpr unsigned kMoreTriesWhenDenied = 3;
+constexpr std::chrono::seconds kLongestDenied{5};
+
+bool may_be_no_denial(const S3Reply& reply) {
+  return reply.error.code == "AccessDenied" && reply.http.header("server") == "MinIO";
+}
+
 void warn(const Result<>& result) {
   if (!result) spdlog::warn("an unfinished object may be left: {}", describe(result.error()));
 }
@@ -114,9 +122,18 @@ Result<> S3Uploads::refuse_taken(const std::string& key) {
   return fail(EEXIST, "write " + client_.name(key) + ": there is an object of this name");
 }
 
+// MinIO keeps keys as paths, and denies access to what is written into a folder while the last
+// object in there is being removed.
 S3Reply S3Uploads::call_conditional(S3Request& request) {
   if (conditional_) request.headers[kCondition] = "*";
-  return client_.call(request);
+  Retry retry(kMoreTriesWhenDenied, kLongestDenied);
+  S3Reply reply = client_.call(request);
+  while (may_be_no_denial(reply) && retry.again(std::chrono::milliseconds(0))) {
+    const bool uncertain = reply.uncertain;
+    reply = client_.call(request);
+    reply.uncertain = reply.uncertain || uncertain;
+  }
+  return reply;
 }
 
 // What became of the object at `key`. A request that was carried out, but whose reply got lost,

@@ -209,6 +209,22 @@ TEST_F(S3Faults, WhatIsRefusedIsNotTriedAgain) {
   EXPECT_THAT(requests("GET"), SizeIs(1));
 }
 
+TEST_F(S3Faults, ADenialByMinioIsTriedAgainThreeTimes) {
+  const auto denials = [](const char* server, const char* times) {
+    return std::string(R"([{"method": "PUT", "action": "reply", "status": 403, "headers":)") +
+           R"({"server": ")" + server + R"("}, "times": )" + times +
+           R"(, "body": "<Error><Code>AccessDenied</Code></Error>"}])";
+  };
+  set_faults(denials("MinIO", "3"));
+  EXPECT_TRUE(write(*proxied_, "object", as_bytes("x")));
+  set_faults(denials("MinIO", "99"));
+  EXPECT_EQ(write(*proxied_, "other", as_bytes("x")).error().code, EACCES);
+  EXPECT_THAT(requests("PUT"), SizeIs(4));
+  set_faults(denials("AmazonS3", "99"));
+  EXPECT_EQ(write(*proxied_, "other", as_bytes("x")).error().code, EACCES);
+  EXPECT_THAT(requests("PUT"), SizeIs(1));
+}
+
 TEST_F(S3Faults, ErrorsInsideADeleteReplyAreErrors) {
   const std::vector<std::string> keys{"a", "b", "c"};
   for (const std::string& key : keys) ASSERT_TRUE(write(*store_, key, as_bytes("x")));
