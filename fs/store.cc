@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -53,12 +54,14 @@ bool on_one_file_system(const std::string& a, const std::string& b) {
          of_a.st_dev == of_b.st_dev;
 }
 
+// But for what a new disk has, and what an attempt to make a store may have left.
 bool is_empty(const std::string& folder) {
+  constexpr std::array<std::string_view, 3> kNothing{"lost+found", "lock", "store.json.new"};
   std::error_code ignored;
   return std::all_of(files::directory_iterator(folder, ignored), files::directory_iterator(),
-                     [](const files::directory_entry& entry) {
-                       return entry.path().filename() == "lost+found" ||
-                              entry.path().filename() == "lock";
+                     [&](const files::directory_entry& entry) {
+                       return std::count(kNothing.begin(), kNothing.end(),
+                                         entry.path().filename().string()) != 0;
                      });
 }
 
@@ -149,7 +152,16 @@ Result<> Store::create(const std::vector<std::string>& data) {
     std::error_code error;
     files::create_directories(folder, error);
     if (error) return fail_errno(error.value(), "make data directory " + folder);
-    directories_.push_back(files::canonical(folder).string());
+    const std::string whole = files::canonical(folder).string();
+    if (std::count(directories_.begin(), directories_.end(), whole) != 0) {
+      return fail(EINVAL, fmt::format("data directory {} is given twice", whole));
+    }
+    if (!is_empty(whole + "/segments")) {
+      return fail(ENOTEMPTY, fmt::format("data directory {} holds segments of another store; give "
+                                         "an empty or a new directory",
+                                         whole));
+    }
+    directories_.push_back(whole);
   }
   if (directories_.empty()) directories_.push_back(path_);
   return write();

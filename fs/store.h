@@ -23,8 +23,10 @@ class Store {
   // Opens the store at `path` and locks it. Where there is none it is made, with `data` as its data
   // directories (none: itself). Errors name what to do:
   //   EBUSY      another process has it        EPROTO     made by a newer spillfs
-  //   ENOTEMPTY  a directory of something else EINVAL     other data directories than `data`
+  //   ENOTEMPTY  `path` holds something else, or a data directory another store's segments
+  //   EINVAL     it has other data directories than `data`, or `data` names one twice
   //   EBADMSG    store.json is damaged         ENOENT     a data directory is missing
+  //   ENOTDIR    `path` is a file              or what the system says to making and opening
   static Result<Store> open_or_create(const std::string& path,
                                       const std::vector<std::string>& data);
   // As above, but a missing store is ENOENT.
