@@ -2,6 +2,7 @@
 #include "fs/worker.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -117,6 +118,8 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
 
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // With an arena for each thread every one of them would come to hold as much as the block cache.
+  ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();

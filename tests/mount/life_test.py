@@ -23,8 +23,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
 
 m.need_fuse()
-m.limit_time(580)
 MANY = int(os.environ.get("SPILLFS_MANY", "100000"))
+m.limit_time(max(580, MANY // 1000))
+MOST_MIB = 160  # of the worker: block cache and write buffers, however many names there are
 
 
 class Life(unittest.TestCase):
@@ -177,6 +178,10 @@ class ManyNames(unittest.TestCase):
         for name in going:
             os.unlink(folder / name)
         self.assertEqual(set(os.listdir(folder)), staying)
+        for name in staying:
+            os.stat(folder / name)
+        print(f"worker's memory: {store.resident_mib()} MiB", flush=True)
+        self.assertLess(store.resident_mib(), MOST_MIB)
         store.umount()
         start = time.monotonic()
         store.mount()

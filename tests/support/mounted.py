@@ -121,6 +121,11 @@ class Mounted:
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return int(children.read_text().split()[0])
 
+    def resident_mib(self):
+        """The serving process's memory."""
+        status = pathlib.Path(f"/proc/{self.worker()}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) >> 10
+
     def kill(self):
         """SIGKILL for supervisor and worker, as the OOM killer or a power button would."""
         pids = [self.process.pid, self.worker()]
