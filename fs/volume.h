@@ -282,7 +282,8 @@ class Volume {
 
   // volume_objects.cc: what Ray wrote
   static void scan(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
-  Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode, storage::RayTail tail)
+      REQUIRES_SHARED(vnode.mutex);
   std::uint64_t count_objects(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 
   // volume_seal.cc: bytes first, then the index names them

@@ -8,6 +8,13 @@
 #include "fs/volume.h"
 
 namespace spillfs::fs {
+namespace {
+
+storage::RayTail tail_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex) {
+  return vnode.writers > 0 ? storage::RayTail::kMayBeCut : storage::RayTail::kWhole;
+}
+
+}  // namespace
 
 // `from` was written at `offset`; vnode.size is still what it was before.
 void Volume::scan(Vnode& vnode, Bytes from, std::uint64_t offset) {
@@ -20,22 +27,21 @@ void Volume::scan(Vnode& vnode, Bytes from, std::uint64_t offset) {
   }
 }
 
-Result<std::vector<storage::RayObject>> Volume::find_objects(Vnode& vnode) {
+Result<std::vector<storage::RayObject>> Volume::find_objects(Vnode& vnode, storage::RayTail tail) {
   const auto read = [&](MutableBytes into, std::uint64_t offset) NO_THREAD_SAFETY_ANALYSIS {
     // Not read_content(): verifying would read a whole chunk for each header.
     return vnode.staged != nullptr ? read_content(vnode, into, offset)
                                    : read_sealed(vnode, into, offset);
   };
-  const auto tail = vnode.writers > 0 ? storage::RayTail::kMayBeCut : storage::RayTail::kWhole;
   return storage::find_ray_objects(read, vnode.size, tail);
 }
 
-// For a seal, which must not fail for it.
+// As the file will be after its last writer: for a seal, which must not fail for it.
 std::uint64_t Volume::count_objects(Vnode& vnode) {
   if (vnode.scanner && vnode.scanner->position() == vnode.size) {
     return vnode.scanner->objects_if_whole();
   }
-  const auto found = find_objects(vnode);
+  const auto found = find_objects(vnode, storage::RayTail::kWhole);
   return found ? found->size() : 0;
 }
 
@@ -46,7 +52,7 @@ Result<std::uint64_t> Volume::count_ray_objects(InodeId id) {
   if (vnode->writers > 0 && vnode->scanner) return vnode->scanner->objects();
   if (!vnode->dirty && vnode->writers == 0) return vnode->inode.entries;
   SPILLFS_TRY(open_content(*vnode));
-  return SPILLFS_TRY(find_objects(*vnode)).size();
+  return SPILLFS_TRY(find_objects(*vnode, tail_of(*vnode))).size();
 }
 
 Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
@@ -56,7 +62,7 @@ Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
   if (!S_ISREG(vnode->inode.mode) || vnode->size == 0) return found;
   found.path = SPILLFS_TRY(path_of(vnode->inode));
   SPILLFS_TRY(open_content(*vnode));
-  auto objects = find_objects(*vnode);
+  auto objects = find_objects(*vnode, tail_of(*vnode));
   const bool as_sealed = !vnode->dirty && vnode->writers == 0;
   close_idle_content(*vnode);
   found.objects = SPILLFS_TRY(std::move(objects));
