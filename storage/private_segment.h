@@ -4,11 +4,12 @@
 // out of that order cuts the backing file to the written length; from then on it is changed in
 // place like any file.
 //
-// Threads: read(), seek(), sums(), length() may run at the same time as each other; everything else
-// needs the caller to be alone (it holds the inode's lock).
-// Errors: as the File's. After an error the bytes of the successful writes are kept.
+// Threads: read(), seek(), sums(), length(), sync() may run at the same time as each other; all
+// else needs the caller to be alone (it holds the inode's lock). Errors: as the File's. After an
+// error the bytes of the successful writes are kept.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -89,7 +90,7 @@ class PrivateSegment {
   std::uint64_t physical_ = 0;         // what the backing file's size is at most, >= length_
   std::uint64_t preallocated_ = 0;     // of a stream: blocks exist up to here
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
-  bool name_synced_ = false;
+  std::atomic<bool> name_synced_ = false;
 };
 
 }  // namespace spillfs::storage

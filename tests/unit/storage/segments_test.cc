@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
+#include <thread>
+
 #include "storage/faulty_device.h"
 #include "storage/memory_device.h"
 #include "tests/support/shared.h"
@@ -139,6 +142,19 @@ TEST_F(SegmentsTest, AnIdentityNamesTheOwner) {
   const Identity identity =
       decode_identity(segment->file()->attribute(kIdentityAttribute).value()).value();
   EXPECT_EQ(identity, (Identity{.inode = kInode, .length = 4, .path = "/path"}));
+}
+
+TEST_F(SegmentsTest, SeveralMaySyncAtTheSameTime) {
+  open();
+  const auto segment = create_private(1, Blocks::kFresh);
+  append(*segment, "hello");
+  std::latch ready(2);
+  const auto sync = [&] {
+    ready.arrive_and_wait();
+    EXPECT_TRUE(segment->sync());
+  };
+  std::jthread first(sync);
+  std::jthread second(sync);
 }
 
 TEST_F(SegmentsTest, RecordsAreAppendedUntilTheSegmentIsFull) {
