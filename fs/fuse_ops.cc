@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 
 #include <string>
+#include <vector>
 
 #include "fs/fuse_file_ops.h"
 #include "fs/fuse_reply.h"
@@ -198,20 +199,20 @@ void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* va
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
-  const auto list = [&]() -> Result<std::string> {
-    std::string names;
+  const auto list_names = [&]() -> Result<std::string> {
+    std::vector<std::string> names;
     if (ControlFiles::owns(InodeId{id})) {
-      for (const auto& [name, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
-        names.append(name).push_back('\0');
+      for (auto& [name, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
+        names.push_back(std::move(name));
       }
-      return names;
+    } else {
+      names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
     }
-    for (const std::string& name : SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}))) {
-      names.append(name).push_back('\0');
-    }
-    return names;
+    std::string list;
+    for (const std::string& name : names) list.append(name).push_back('\0');
+    return list;
   };
-  serve(req, "listxattr", list,
+  serve(req, "listxattr", list_names,
         [size](fuse_req_t r, Result<std::string>& names) { reply_value(r, *names, size); });
 }
 

@@ -69,7 +69,6 @@ Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototy
     inode.gid = parent.gid;
     if (S_ISDIR(inode.mode)) inode.mode |= S_ISGID;
   }
-  inode.parent = parent.id;
   return inode;
 }
 
@@ -82,7 +81,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
   if (found) return fail(EEXIST, "the name exists");
   index::Inode inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
-  if (!S_ISLNK(inode.mode)) inode.text = name;
+  rehome(inode, directory->inode, name);
   index::Inode parent_after = directory->inode;
   if (S_ISDIR(inode.mode) && parent_after.links >= kLinksMax) return fail(EMLINK, "too many links");
   count_entry(parent_after, inode, +1);
@@ -140,7 +139,6 @@ Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view na
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));
   const LockSet locks(directory, file);
-  if (!file->loaded) return fail(ENOENT, "the file was removed");
   if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");

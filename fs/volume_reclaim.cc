@@ -34,6 +34,7 @@ void Volume::orphaned(const VnodeRef& vnode) {
 
 // An orphan is opened, changed or named again: its bytes are not dead.
 void Volume::revive(Vnode& vnode) {
+  if (vnode.dead == 0) return;
   space_.revive(vnode.dead);
   vnode.dead = 0;
 }
