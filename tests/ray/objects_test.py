@@ -14,18 +14,10 @@ m.run_with_ray()
 m.limit_time(120)
 
 from ray._private.external_storage import FileSystemStorage
-from ray._raylet import ObjectRef
+from support.ray_worker import new_ref, with_worker
 
 SIZES = (0, 1, 100_000, 3 << 20, (5 << 20) + 1)
 NOBODY = 65534
-
-
-class CoreWorker:
-    def __init__(self):
-        self.objects = {}
-
-    def get_if_local(self, refs):
-        return [self.objects[ref.binary()] for ref in refs]
 
 
 def refused(code, call, *arguments):
@@ -53,13 +45,11 @@ def record(owner, metadata, data):
 
 def spill(root, sizes):
     """Spills with Ray's own class; the file's path in the mount, the buffers, the urls."""
-    worker = CoreWorker()
-    storage = FileSystemStorage("node", root)
-    storage._core_worker = worker
-    refs = [ObjectRef(os.urandom(28)) for _ in sizes]
+    storage = with_worker(FileSystemStorage("node", root))
+    refs = [new_ref() for _ in sizes]
     buffers = [os.urandom(size) for size in sizes]
     for ref, buffer in zip(refs, buffers):
-        worker.objects[ref.binary()] = (memoryview(buffer), b"PYTHON", None)
+        storage.core_worker.objects[ref.binary()] = (memoryview(buffer), b"PYTHON", None)
     urls = storage.spill_objects(refs, [f"owner {n}".encode() for n in range(len(sizes))])
     return os.path.relpath(urls[0].decode().split("?")[0], root), buffers, urls
 
