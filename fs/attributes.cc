@@ -70,8 +70,10 @@ struct stat stat_of(const index::Inode& inode) {
   return out;
 }
 
-struct stat stat_of(const Vnode& vnode) {
-  return stat_of(live_inode(vnode));
+Attributes stat_of(const Vnode& vnode) {
+  Attributes out = stat_of(live_inode(vnode));
+  out.may_change = vnode.passthrough_writers != 0;
+  return out;
 }
 
 }  // namespace spillfs::fs

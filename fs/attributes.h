@@ -23,7 +23,7 @@ void fill(Vnode& vnode, index::Inode inode) REQUIRES(vnode.mutex);
 void refresh(Vnode& vnode, index::Inode committed) REQUIRES(vnode.mutex);
 // The inode as a seal would commit it, location aside.
 index::Inode live_inode(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
-struct stat stat_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+Attributes stat_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 struct stat stat_of(const index::Inode& inode);
 
 }  // namespace spillfs::fs

@@ -16,7 +16,8 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kListPage = 128;  // directory entries read at a time
+constexpr std::uint32_t kOpenPassthrough = 1U << 7;  // FOPEN_PASSTHROUGH of linux/fuse.h 7.40
+constexpr std::size_t kListPage = 128;               // directory entries read at a time
 
 // libfuse does not hand the raw request to its operations; they run on the thread that read it.
 thread_local Bytes request_of_this_thread;
@@ -47,11 +48,8 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
     if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
     return volume.open_file(InodeId{id}, flags);
   };
-  const auto reply = [info = *file](fuse_req_t r, Result<Opened>& opened) {
-    const fuse_file_info told = told_about(context_of(r).features, *opened, info);
-    if (fuse_reply_open(r, &told) != 0) static_cast<void>(volume_of(r).release(opened->handle));
-  };
-  serve_or_park(req, "open", open, reply);
+  serve_or_park(req, "open", open,
+                [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); });
 }
 
 void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse_file_info* file) {
@@ -242,6 +240,47 @@ fuse_attr raw_attributes(const struct stat& from) {
           .flags = 0};
 }
 
+fuse_entry_out raw_entry(const Attributes& attributes) {
+  fuse_entry_out entry{};
+  entry.nodeid = attributes.st_ino;
+  entry.generation = 1;  // an inode number never comes back
+  entry.attr_valid = static_cast<std::uint64_t>(cache_seconds(attributes));
+  entry.entry_valid = static_cast<std::uint64_t>(kCacheSeconds);
+  entry.attr = raw_attributes(attributes);
+  return entry;
+}
+
+fuse_open_out raw_open(const Opened& opened) {
+  fuse_open_out open{};
+  open.fh = static_cast<std::uint64_t>(opened.handle);
+  switch (opened.mode) {
+    case IoMode::kCached:
+      open.open_flags = opened.keep_cache ? FOPEN_KEEP_CACHE : 0;
+      break;
+    case IoMode::kDirect:
+      open.open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE;  // of those who read it cached
+      break;
+    case IoMode::kPassthrough:
+      open.open_flags = kOpenPassthrough;
+      std::memcpy(&open.padding, &opened.backing, sizeof(open.padding));  // 7.40: backing_id
+      break;
+  }
+  return open;
+}
+
+struct CreateReply {
+  fuse_entry_out entry;
+  fuse_open_out open;
+};
+
+void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
+  FuseContext& context = context_of(request);
+  const auto* bytes = reinterpret_cast<const char*>(reply.data());
+  if (fuse_reply_buf(request, bytes, reply.size()) != 0) {
+    static_cast<void>(context.volume->release(opened.handle));
+  }
+}
+
 void reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
   fuse_out_header header{};
   header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
@@ -268,42 +307,35 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
     const int code = opened.error().code == kWaitForSpace ? ENOSPC : opened.error().code;
     return reply_raw(context.fuse, unique, code, {});
   }
-  struct {
-    fuse_entry_out entry;
-    fuse_open_out open;
-  } body{};
-  body.entry.nodeid = opened->attributes.st_ino;
-  body.entry.generation = 1;
-  body.entry.entry_valid = body.entry.attr_valid = static_cast<std::uint64_t>(kCacheSeconds);
-  body.entry.attr = raw_attributes(opened->attributes);
-  body.open.fh = static_cast<std::uint64_t>(opened->handle);
-  body.open.open_flags = FOPEN_KEEP_CACHE;
+  const CreateReply body{.entry = raw_entry(opened->attributes), .open = raw_open(*opened)};
   reply_raw(context.fuse, unique, 0, bytes_of(body));
 }
 
 }  // namespace
 
-double cache_seconds(const struct stat& attributes) {
-  return ControlFiles::owns(InodeId{attributes.st_ino}) ? 0 : kCacheSeconds;
+double cache_seconds(const Attributes& attributes) {
+  const bool changes = attributes.may_change || ControlFiles::owns(InodeId{attributes.st_ino});
+  return changes ? 0 : kCacheSeconds;
 }
 
-fuse_entry_param entry_of(const struct stat& attributes) {
+fuse_entry_param entry_of(const Attributes& attributes) {
   fuse_entry_param entry{};
   entry.ino = attributes.st_ino;
   entry.generation = 1;  // an inode number never comes back
   entry.attr = attributes;
-  entry.attr_timeout = entry.entry_timeout = cache_seconds(attributes);
+  entry.attr_timeout = cache_seconds(attributes);
+  entry.entry_timeout = ControlFiles::owns(InodeId{attributes.st_ino}) ? 0 : kCacheSeconds;
   return entry;
 }
 
-fuse_file_info told_about(const KernelFeatures& features, const Opened& opened,
-                          fuse_file_info asked) {
-  asked.fh = static_cast<std::uint64_t>(opened.handle);
-  // A writer's own pages help nobody: its bytes go out in requests of up to 1 MiB instead.
-  const bool only_writes = (asked.flags & O_ACCMODE) == O_WRONLY;
-  asked.direct_io = only_writes && features.direct_writes ? 1 : 0;
-  asked.keep_cache = opened.keep_cache ? 1 : 0;
-  return asked;
+void reply_created(fuse_req_t request, const Opened& opened) {
+  const CreateReply reply{.entry = raw_entry(opened.attributes), .open = raw_open(opened)};
+  reply_with_file(request, opened, bytes_of(reply));
+}
+
+void reply_opened(fuse_req_t request, const Opened& opened) {
+  const fuse_open_out reply = raw_open(opened);
+  reply_with_file(request, opened, bytes_of(reply));
 }
 
 Bytes current_request() { return request_of_this_thread; }

@@ -12,12 +12,13 @@ namespace spillfs::fs {
 // change comes through this kernel.
 inline constexpr double kCacheSeconds = 86400;
 // The control files change by themselves.
-double cache_seconds(const struct stat& attributes);
+double cache_seconds(const Attributes& attributes);
 
-fuse_entry_param entry_of(const struct stat& attributes);
-// What the kernel is told about a freshly opened file.
-fuse_file_info told_about(const KernelFeatures& features, const Opened& opened,
-                          fuse_file_info asked);
+fuse_entry_param entry_of(const Attributes& attributes);
+// Answers CREATE and OPEN. By ourselves: what passthrough needs is not in every libfuse. A file
+// whose opener is gone is released.
+void reply_created(fuse_req_t request, const Opened& opened);
+void reply_opened(fuse_req_t request, const Opened& opened);
 // The raw request this thread is serving.
 Bytes current_request();
 

@@ -1,28 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_kernel.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fuse.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "storage/base/fd.h"
 
 namespace spillfs::fs {
 namespace {
 
 // Newer than the linux/fuse.h of some distributions (7.39, 7.40, 7.37).
 constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
+constexpr std::uint64_t kPassthrough = std::uint64_t{1} << 37;
 constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
 constexpr std::uint32_t kTmpfile = 51;
+struct BackingMap {
+  std::int32_t fd;
+  std::uint32_t flags;
+  std::uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(FUSE_DEV_IOC_MAGIC, 1, BackingMap);
+constexpr unsigned long kBackingClose = _IOW(FUSE_DEV_IOC_MAGIC, 2, std::uint32_t);
 
-constexpr std::uint64_t kWanted =
-    FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO | FUSE_ATOMIC_O_TRUNC |
-    FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_HANDLE_KILLPRIV_V2 | FUSE_EXPLICIT_INVAL_DATA |
-    FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_INIT_EXT | kDirectIoAllowMmap | kHasResend;
+constexpr std::uint64_t kAlways = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
+                                  FUSE_ATOMIC_O_TRUNC | FUSE_EXPLICIT_INVAL_DATA | FUSE_INIT_EXT;
+constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
+    FUSE_MAX_PAGES,
+    FUSE_PARALLEL_DIROPS,
+    FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO,
+    FUSE_HANDLE_KILLPRIV_V2,
+    kDirectIoAllowMmap,
+    kPassthrough,
+    kHasResend};
 
 constexpr std::uint16_t kMaxPages = kMaxWrite / 4096;
-constexpr std::uint16_t kMaxBackground = 256;  // RELEASE is one of these: too few pile up files
+constexpr std::uint32_t kSmallWrite = 32 * 4096;  // without FUSE_MAX_PAGES
+constexpr std::uint16_t kMaxBackground = 256;     // RELEASE is one of these: too few pile up files
 constexpr std::uint16_t kCongestion = 192;
+constexpr std::uint32_t kBackingDepth = 1;  // backing files lie on a file system of their own
 
 constexpr std::size_t kInitMinimum = sizeof(fuse_in_header) + 16;  // flags2 came later
 
@@ -30,6 +52,32 @@ std::uint64_t offered_flags(const fuse_init_in& init) {
   const std::uint64_t extended = (init.flags & FUSE_INIT_EXT) != 0 ? init.flags2 : 0;
   return init.flags | extended << 32;
 }
+
+FeatureSet agreed_features(std::uint64_t offered, FeatureSet without) {
+  FeatureSet on;
+  for (std::size_t i = 0; i < kFeatureFlags.size(); ++i) {
+    const auto feature = static_cast<Feature>(i);
+    if ((offered & kFeatureFlags.at(i)) != 0 && !without.has(feature)) on.add(feature);
+  }
+  return on;
+}
+
+std::uint64_t flags_of(FeatureSet on) {
+  std::uint64_t flags = kAlways;
+  for (std::size_t i = 0; i < kFeatureFlags.size(); ++i) {
+    if (on.has(static_cast<Feature>(i))) flags |= kFeatureFlags.at(i);
+  }
+  return flags;
+}
+
+// The end of linux/fuse.h's fuse_init_out, where 7.40 has its max_stack_depth.
+struct InitOut : fuse_init_out {
+  void set_max_stack_depth(std::uint32_t depth) {
+    constexpr std::size_t kOffset = 36;
+    std::memcpy(reinterpret_cast<std::byte*>(this) + kOffset, &depth, sizeof(depth));
+  }
+};
+static_assert(sizeof(InitOut) == 64);
 
 // The INIT in a raw request, zeros where an older kernel sent less.
 fuse_init_in init_in(Bytes request) {
@@ -53,7 +101,7 @@ bool has_opcode(Bytes request, std::uint32_t opcode) {
 
 }  // namespace
 
-Result<std::vector<std::byte>> answer_init(int fuse) {
+Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without) {
   std::vector<std::byte> request(kRequestBuffer);
   ssize_t got = 0;
   do {
@@ -69,10 +117,11 @@ Result<std::vector<std::byte>> answer_init(int fuse) {
     return fail(EPROTO,
                 fmt::format("FUSE protocol {}.{} is not supported", offered.major, offered.minor));
   }
-  const std::uint64_t flags = offered_flags(offered) & kWanted;
+  const FeatureSet on = agreed_features(offered_flags(offered), without);
+  const std::uint64_t flags = flags_of(on) & offered_flags(offered);
   struct {
     fuse_out_header header;
-    fuse_init_out body;
+    InitOut body;
   } reply{};
   reply.header.len = sizeof(reply);
   reply.header.unique = load<fuse_in_header>(request).unique;
@@ -83,27 +132,62 @@ Result<std::vector<std::byte>> answer_init(int fuse) {
   reply.body.flags2 = static_cast<std::uint32_t>(flags >> 32);
   reply.body.max_background = kMaxBackground;
   reply.body.congestion_threshold = kCongestion;
-  reply.body.max_write = kMaxWrite;
+  reply.body.max_write = on.has(Feature::kLargeRequests) ? kMaxWrite : kSmallWrite;
   reply.body.time_gran = 1;
   reply.body.max_pages = kMaxPages;
+  if (on.has(Feature::kPassthrough)) reply.body.set_max_stack_depth(kBackingDepth);
   if (::write(fuse, &reply, sizeof(reply)) < 0) return fail_errno(errno, "answer INIT");
   return request;
 }
 
-KernelFeatures features_of(Bytes init) {
+KernelFeatures features_of(Bytes init, FeatureSet without) {
   const fuse_init_in offered = init_in(init);
-  const std::uint64_t flags = offered_flags(offered) & kWanted;
-  return {.minor = offered.minor,
-          .direct_writes = (flags & kDirectIoAllowMmap) != 0,
-          .killpriv = (flags & FUSE_HANDLE_KILLPRIV_V2) != 0,
-          .resend = (flags & kHasResend) != 0};
+  return {.minor = offered.minor, .on = agreed_features(offered_flags(offered), without)};
 }
 
 std::string describe(const KernelFeatures& features) {
-  const auto state = [](bool on) { return on ? "on" : "off"; };
-  return fmt::format("protocol 7.{}, {} requests, direct writes {}, killpriv {}, resend {}",
-                     features.minor, format_size(kMaxWrite), state(features.direct_writes),
-                     state(features.killpriv), state(features.resend));
+  return fmt::format("protocol 7.{}, on: {}, off: {}", features.minor,
+                     format_features(features.on, " "),
+                     format_features(features.on.complement(), " "));
+}
+
+void probe_passthrough(int fuse, int file, KernelFeatures& features) {
+  if (!features.on.has(Feature::kPassthrough)) return;
+  const auto id = open_backing(fuse, file);
+  if (id) return close_backing(fuse, *id);
+  features.on.remove(Feature::kPassthrough);
+}
+
+Result<KernelFeatures> probe_kernel() {
+  const Fd fuse(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!fuse) return fail_errno(errno, "open /dev/fuse");
+  const Fd context(::fsopen("fuse", FSOPEN_CLOEXEC));
+  if (!context) return fail_errno(errno, "make a mount");
+  const auto set = [&](const char* key, const std::string& value) {
+    return ::fsconfig(context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
+  };
+  if (!set("fd", std::to_string(fuse.get())) || !set("rootmode", "40000") || !set("user_id", "0") ||
+      !set("group_id", "0") ||
+      ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return fail_errno(errno, "make a mount");
+  }
+  const auto init = SPILLFS_TRY(answer_init(fuse.get(), {}));
+  KernelFeatures features = features_of(init, {});
+  const Fd file(::memfd_create("spillfs-probe", MFD_CLOEXEC));
+  probe_passthrough(fuse.get(), file.get(), features);
+  return features;
+}
+
+Result<int> open_backing(int fuse, int file) {
+  BackingMap map{.fd = file, .flags = 0, .padding = 0};
+  const int id = ::ioctl(fuse, kBackingOpen, &map);
+  if (id <= 0) return fail_errno(errno, "register a backing file");
+  return id;
+}
+
+void close_backing(int fuse, int backing_id) {
+  auto id = static_cast<std::uint32_t>(backing_id);
+  ::ioctl(fuse, kBackingClose, &id);  // fails only when the connection is gone, and the id with it
 }
 
 bool wants_privileges_killed(Bytes request) {

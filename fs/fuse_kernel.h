@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/kernel_features.h"
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
 
@@ -17,21 +18,28 @@ inline constexpr std::uint32_t kMaxWrite = kMiB;  // bytes of one request
 // A receive buffer holds a whole request: data and headers.
 inline constexpr std::size_t kRequestBuffer = kMaxWrite + 2 * 4096;
 
-// Reads the kernel's INIT from a fresh mount's descriptor and answers it. Returns the request, to
-// be replayed into a libfuse session. Waits for the request; EIO when something else comes.
-Result<std::vector<std::byte>> answer_init(int fuse);
+// Reads the kernel's INIT from a fresh mount's descriptor and answers it, with what it offers and
+// `without` does not leave out. Returns the request, to be replayed into a libfuse session. Waits
+// for the request; EIO when something else comes.
+Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without);
 
 // What was agreed, from the request that answer_init() returned.
 struct KernelFeatures {
   std::uint32_t minor = 0;  // of the protocol 7.x
-  bool direct_writes =
-      false;              // direct writes drop cached pages, so that readers never see old ones
-  bool killpriv = false;  // requests say when set-uid and set-gid bits must go
-  bool resend = false;    // requests of a dead worker can be sent again
+  FeatureSet on;
 };
-KernelFeatures features_of(Bytes init);
-// "protocol 7.40, 1 MiB requests, …", for status and --version.
+KernelFeatures features_of(Bytes init, FeatureSet without);
+// "protocol 7.45, on: large_requests…, off: none", for status and --version.
 std::string describe(const KernelFeatures& features);
+// Takes kPassthrough away where the kernel does not let us register a file such as `file`.
+void probe_passthrough(int fuse, int file, KernelFeatures& features);
+// What this kernel would agree to, from a mount that no one sees. EPERM for an ordinary user.
+Result<KernelFeatures> probe_kernel();
+
+// Registers a file whose reads and writes the kernel then does by itself
+// (FUSE_DEV_IOC_BACKING_OPEN); returns the id that replies name it by. EPERM without CAP_SYS_ADMIN.
+Result<int> open_backing(int fuse, int file);
+void close_backing(int fuse, int backing_id);
 
 // Whether the raw request says that the write, truncate or open must clear set-uid and set-gid.
 bool wants_privileges_killed(Bytes request);

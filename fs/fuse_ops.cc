@@ -20,20 +20,22 @@ Caller caller_of(fuse_req_t request) {
   return {.uid = context->uid, .gid = context->gid};
 }
 
-constexpr auto kReplyEntry = [](fuse_req_t r, Result<struct stat>& found) {
+constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
   const fuse_entry_param entry = entry_of(*found);
   fuse_reply_entry(r, &entry);
 };
 
-constexpr auto kReplyAttributes = [](fuse_req_t r, Result<struct stat>& found) {
+constexpr auto kReplyAttributes = [](fuse_req_t r, Result<Attributes>& found) {
   fuse_reply_attr(r, &*found, cache_seconds(*found));
 };
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const InodeId folder{parent};
   if (ControlFiles::owns(folder, name)) {
-    return serve(
-        req, "lookup", [&] { return context_of(req).control->lookup(folder, name); }, kReplyEntry);
+    const auto find = [&]() -> Result<Attributes> {
+      return SPILLFS_TRY(context_of(req).control->lookup(folder, name));
+    };
+    return serve(req, "lookup", find, kReplyEntry);
   }
   auto find = [&] { return volume_of(req).lookup(folder, name); };
   auto found = guarded(find);
@@ -57,9 +59,9 @@ void op_forget_multi(fuse_req_t req, std::size_t count, fuse_forget_data* forget
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t id, fuse_file_info* /*file*/) {
-  const auto attributes = [&] {
-    return ControlFiles::owns(InodeId{id}) ? context_of(req).control->attributes(InodeId{id})
-                                           : volume_of(req).get_attributes(InodeId{id});
+  const auto attributes = [&]() -> Result<Attributes> {
+    if (!ControlFiles::owns(InodeId{id})) return volume_of(req).get_attributes(InodeId{id});
+    return SPILLFS_TRY(context_of(req).control->attributes(InodeId{id}));
   };
   serve(req, "getattr", attributes, kReplyAttributes);
 }
@@ -91,7 +93,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* attributes, int to_s
                 fuse_file_info* /*file*/) {
   SetAttributes set = set_attributes_of(*attributes, to_set);
   set.kill_privileges = wants_privileges_killed(current_request());
-  const auto change = [ =, &volume = volume_of(req) ]() -> Result<struct stat> {
+  const auto change = [=, &volume = volume_of(req)]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id})) return refused();
     return volume.set_attributes(InodeId{id}, set);
   };
@@ -103,7 +105,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t id) {
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  const auto make = [&]() -> Result<struct stat> {
+  const auto make = [&]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mknod(InodeId{parent}, name, mode, device, caller_of(req));
   };
@@ -111,7 +113,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, 
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
-  const auto make = [&]() -> Result<struct stat> {
+  const auto make = [&]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mkdir(InodeId{parent}, name, mode, caller_of(req));
   };
@@ -119,7 +121,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) 
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
-  const auto make = [&]() -> Result<struct stat> {
+  const auto make = [&]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).symlink(InodeId{parent}, name, target, caller_of(req));
   };
@@ -127,8 +129,8 @@ void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
 }
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
-  const auto link =
-      [ =, text = std::string(name), &volume = volume_of(req) ]() -> Result<struct stat> {
+  const auto link = [=, text = std::string(name),
+                     &volume = volume_of(req)]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id}) || ControlFiles::owns(InodeId{parent}, text)) {
       return refused();
     }
@@ -230,14 +232,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
     if (ControlFiles::owns(InodeId{parent}, text)) return refused();
     return volume.create(InodeId{parent}, text, mode, flags, caller);
   };
-  const auto reply = [info = *file](fuse_req_t r, Result<Opened>& opened) {
-    const fuse_entry_param entry = entry_of(opened->attributes);
-    const fuse_file_info told = told_about(context_of(r).features, *opened, info);
-    if (fuse_reply_create(r, &entry, &told) != 0) {
-      static_cast<void>(volume_of(r).release(opened->handle));
-    }
-  };
-  serve_or_park(req, "create", create, reply);
+  serve_or_park(req, "create", create,
+                [](fuse_req_t r, Result<Opened>& opened) { reply_created(r, *opened); });
 }
 
 }  // namespace

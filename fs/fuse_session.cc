@@ -40,7 +40,11 @@ void install_wake_signal() {
 
 FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options)
     : fuse_(std::move(fuse)), options_(options), volume_(volume), parking_(options.space_wait) {
-  context_ = {.volume = &volume, .control = &control, .parking = &parking_, .fuse = fuse_.get()};
+  context_ = {.volume = &volume,
+              .control = &control,
+              .parking = &parking_,
+              .fuse = fuse_.get(),
+              .features = options.features};
 }
 
 Result<std::unique_ptr<FuseSession>> FuseSession::open(Fd fuse, MutableBytes init, Volume& volume,
@@ -53,7 +57,6 @@ Result<std::unique_ptr<FuseSession>> FuseSession::open(Fd fuse, MutableBytes ini
 
 Result<> FuseSession::start(MutableBytes init) {
   install_wake_signal();
-  context_.features = features_of(init);
   fuse_lowlevel_ops operations = fuse_operations();
   operations.init = on_init;
   std::string name = "spillfs";
@@ -78,8 +81,12 @@ Result<> FuseSession::start(MutableBytes init) {
 
 void FuseSession::connect_volume() {
   fuse_session* session = session_.get();
+  std::function<Result<int>(int)> lend;
+  if (context_.features.on.has(Feature::kPassthrough)) {
+    lend = [fuse = fuse_.get()](int file) { return open_backing(fuse, file); };
+  }
   volume_.set_kernel({
-      // Offset -1 touches no page: it only asks whether the kernel has the inode.
+      // Offset -1 touches no page: only attributes, and whether the kernel has the inode.
       .holds =
           [session](InodeId id) {
             return fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0) != -ENOENT;
@@ -87,6 +94,12 @@ void FuseSession::connect_volume() {
       .drop_caches =
           [session](InodeId id) { fuse_lowlevel_notify_inval_inode(session, number(id), 0, 0); },
       .space_freed = [this] { parking_.wake(); },
+      .lend = std::move(lend),
+      .take_back = [fuse = fuse_.get()](int id) { close_backing(fuse, id); },
+      // Safe while a request is served: its sender holds the inode.
+      .drop_attributes =
+          [session](InodeId id) { fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0); },
+      .direct_writes = context_.features.on.has(Feature::kDirectMmap),
   });
 }
 

@@ -22,6 +22,7 @@ class FuseSession {
   struct Options {
     unsigned threads = 4;
     std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
+    KernelFeatures features;                      // what the kernel and we agreed on
   };
   // `volume` and `control` outlive the session.
   static Result<std::unique_ptr<FuseSession>> open(Fd fuse, MutableBytes init, Volume& volume,

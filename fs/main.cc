@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <functional>
 #include <iostream>
 
 #include "fs/commands.h"
 #include "fs/external_verbs.h"
+#include "fs/fuse_kernel.h"
 
 namespace {
 
@@ -17,11 +19,17 @@ int parse_failed(const CLI::App& app, const CLI::ParseError& error) {
   return asked ? spillfs::fs::kExitSuccess : spillfs::fs::kExitUsage;
 }
 
+std::string version_text() {
+  const auto kernel = spillfs::fs::probe_kernel();
+  return "spillfs " SPILLFS_VERSION "\nkernel: " +
+         (kernel ? describe(*kernel) : "only root can ask what it does: " + kernel.error().context);
+}
+
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
   ExitCode code = spillfs::fs::kExitSuccess;
   CLI::App app("spillfs: a directory that data runtimes spill to");
-  app.set_version_flag("--version", "spillfs " SPILLFS_VERSION);
+  app.set_version_flag("--version", std::function(version_text));
   app.require_subcommand(1);
 
   spillfs::fs::MountCommand mount;

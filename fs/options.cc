@@ -62,6 +62,11 @@ Result<> set_space_wait(MountOptions& options, std::string_view text) {
   return {};
 }
 
+Result<> set_without(MountOptions& options, std::string_view text) {
+  options.without = SPILLFS_TRY(parse_features(text));
+  return {};
+}
+
 Result<> set_data(MountOptions& options, std::string_view text) {
   options.data.clear();
   for (std::size_t at = 0; at <= text.size();) {
@@ -121,6 +126,9 @@ std::vector<OptionSpec> make_table() {
        [](const O& o) {
          return fmt::format("{:g}s", static_cast<double>(o.space_wait.count()) / 1000);
        }},
+      {"without", "NAME[:NAME…]", "none",
+       "kernel features to leave unused: all, or of those that --version lists", set_without,
+       [](const O& o) { return format_features(o.without); }},
       {"data", "DIR[:DIR…]", "STORE", "data directories of a new store", set_data,
        [](const O& o) { return fmt::format("{}", fmt::join(o.data, ":")); }},
       {"log_level", "LEVEL", "info", "debug, info, warning, error or off", set_log_level,

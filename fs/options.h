@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/kernel_features.h"
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
 
@@ -26,6 +27,7 @@ struct MountOptions {
   std::optional<std::uint64_t> index_reserve;  // bytes; none: max(256 MiB, 2 %)
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
+  FeatureSet without;             // what the kernel could do and shall not
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
   std::string log_level = "info";
   std::optional<bool> allow_other;  // none: for root

@@ -98,7 +98,7 @@ Result<> Supervisor::start() {
   const bool other = plan_.options.allow_other.value_or(::geteuid() == 0);
   fuse_ = SPILLFS_TRY(
       mount_fuse(plan_.mountpoint, plan_.store.path(), other ? AllowOther::kYes : AllowOther::kNo));
-  auto init = answer_init(fuse_.get());
+  auto init = answer_init(fuse_.get(), plan_.options.without);
   auto started = init ? fork_worker(*std::move(init)) : Result<>(tl::unexpected(init.error()));
   if (started) {
     if (plan_.background) leave_terminal();

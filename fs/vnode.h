@@ -3,6 +3,8 @@
 // VnodeTable hands out the one Vnode of an id; it lives while someone holds a reference.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -20,6 +22,12 @@
 #include "storage/staging.h"
 
 namespace spillfs::fs {
+
+struct Attributes : stat {
+  Attributes() : stat{} {}
+  Attributes(const stat& from) : stat(from) {}  // NOLINT: a stat that changes only through us
+  bool may_change = false;                      // someone writes past us: ask again each time
+};
 
 // Readers may share `mutex`. Locks of several Vnodes are taken in the order of their ids (LockSet).
 struct Vnode {
@@ -45,6 +53,12 @@ struct Vnode {
   std::uint64_t dead GUARDED_BY(mutex) = 0;   // its dead bytes, once it is an orphan
   std::uint32_t opens GUARDED_BY(mutex) = 0;  // live handles
   std::uint32_t writers GUARDED_BY(mutex) = 0;  // of them, those that may write
+  std::uint32_t cached GUARDED_BY(mutex) = 0;   // of them, those through the kernel's page cache
+  std::uint32_t passthroughs GUARDED_BY(mutex) = 0;
+  std::uint32_t passthrough_writers GUARDED_BY(mutex) = 0;
+  int backing GUARDED_BY(mutex) = 0;  // its id while it is open in passthrough mode, else 0
+  index::Time backing_modified GUARDED_BY(mutex);  // when catch_up() last looked
+  std::uint64_t changes_in_place GUARDED_BY(mutex) = 0;
 
   // Where the bytes are, for as long as it is open or changed: at most one of the three.
   std::unique_ptr<storage::StagedFile> staged GUARDED_BY(mutex);

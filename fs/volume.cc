@@ -90,6 +90,7 @@ Result<std::uint64_t> Volume::next(index::Counter counter) {
   Numbers& numbers = numbers_.at(static_cast<std::size_t>(counter));
   if (numbers.next == numbers.end) {
     numbers.next = SPILLFS_TRY(index_->reserve(counter, kNumberBlock));
+    if (counter == index::Counter::kSegment && first_segment_ == 0) first_segment_ = numbers.next;
     numbers.end = numbers.next + kNumberBlock;
   }
   return numbers.next++;
@@ -102,11 +103,16 @@ Result<Volume::Handle> Volume::handle(HandleId id) {
   return found->second;
 }
 
-HandleId Volume::add_handle(const VnodeRef& vnode, int flags) {
+HandleId Volume::add_handle(Handle handle) {
   MutexLock lock(handles_mutex_);
   const std::uint64_t id = next_handle_++;
-  handles_.emplace(id, Handle{.vnode = vnode, .flags = flags});
+  handles_.emplace(id, std::move(handle));
   return HandleId{id};
+}
+
+std::shared_ptr<const Volume::Kernel> Volume::kernel_side() {
+  MutexLock lock(reclaim_mutex_);
+  return kernel_;
 }
 
 // ENOSPC becomes kWaitForSpace where reclaim still has `reclaimable` bytes to give back.
@@ -125,15 +131,16 @@ Error Volume::no_space(const Error& error) {
   return wait_for_space(error, space_.dead() + segments_->pool_bytes());
 }
 
-Result<struct stat> Volume::lookup(InodeId parent, std::string_view name) {
+Result<Attributes> Volume::lookup(InodeId parent, std::string_view name) {
   if (name.size() > 255) return fail(ENAMETOOLONG, "name over 255 bytes");
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   const index::Dentry found = SPILLFS_TRY(index_->find(directory->id, name));
   return get_attributes(found.inode);
 }
 
-Result<struct stat> Volume::get_attributes(InodeId id) {
+Result<Attributes> Volume::get_attributes(InodeId id) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SPILLFS_TRY(catch_up_with_writers(*vnode));
   SharedLock lock(vnode->mutex);
   return stat_of(*vnode);
 }
@@ -214,7 +221,7 @@ Volume::Status Volume::status() {
 void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
-  kernel_ = std::move(kernel);
+  kernel_ = std::make_shared<const Kernel>(std::move(kernel));
 }
 
 }  // namespace spillfs::fs

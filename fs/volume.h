@@ -61,10 +61,19 @@ struct SetAttributes {
   bool kill_privileges = false;  // clear set-uid and set-gid (HANDLE_KILLPRIV_V2)
 };
 
+// How the kernel does the I/O of an open file.
+enum class IoMode : std::uint8_t {
+  kCached,       // through its page cache
+  kDirect,       // each call is a request
+  kPassthrough,  // by itself, on the backing file
+};
+
 struct Opened {
-  struct stat attributes;
+  Attributes attributes;
   HandleId handle;
-  bool keep_cache = true;  // the kernel may keep the pages it has
+  IoMode mode = IoMode::kCached;
+  bool keep_cache = true;  // of kCached: the pages that the kernel has are right
+  int backing = 0;         // of kPassthrough: the id that Kernel::lend() gave the backing file
 };
 
 enum class Listing : std::uint8_t { kNames, kWithAttributes };
@@ -72,7 +81,7 @@ enum class Listing : std::uint8_t { kNames, kWithAttributes };
 struct DirectoryEntry {
   std::uint64_t cookie = 0;  // give it as `after` to go on behind this entry
   std::string name;
-  struct stat attributes;  // when only names were asked for: st_ino, and the type in st_mode
+  Attributes attributes;  // when only names were asked for: st_ino, and the type in st_mode
 };
 
 struct VolumeOptions {
@@ -93,18 +102,18 @@ class Volume {
   // Seals every open file.
   ~Volume();
 
-  Result<struct stat> lookup(InodeId parent, std::string_view name);
-  Result<struct stat> get_attributes(InodeId id);
-  Result<struct stat> set_attributes(InodeId id, const SetAttributes& set);
+  Result<Attributes> lookup(InodeId parent, std::string_view name);
+  Result<Attributes> get_attributes(InodeId id);
+  Result<Attributes> set_attributes(InodeId id, const SetAttributes& set);
   Result<std::string> readlink(InodeId id);
 
-  Result<struct stat> mknod(InodeId parent, std::string_view name, std::uint32_t mode,
-                            std::uint64_t device, Caller caller);
-  Result<struct stat> mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
-                            Caller caller);
-  Result<struct stat> symlink(InodeId parent, std::string_view name, std::string_view target,
-                              Caller caller);
-  Result<struct stat> link(InodeId id, InodeId parent, std::string_view name);
+  Result<Attributes> mknod(InodeId parent, std::string_view name, std::uint32_t mode,
+                           std::uint64_t device, Caller caller);
+  Result<Attributes> mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
+                           Caller caller);
+  Result<Attributes> symlink(InodeId parent, std::string_view name, std::string_view target,
+                             Caller caller);
+  Result<Attributes> link(InodeId id, InodeId parent, std::string_view name);
   Result<> unlink(InodeId parent, std::string_view name);
   Result<> rmdir(InodeId parent, std::string_view name);
   // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE.
@@ -170,12 +179,19 @@ class Volume {
   // The kernel has let go of an inode: a hint for reclaim.
   void forget(InodeId id);
 
-  // What reclaim asks and tells the kernel's side, from its own thread. What is not set is not
-  // called: then only open handles hold an inode.
+  // What Volume asks and tells the kernel's side. What is not set is not called: then only open
+  // handles hold an inode, and nothing is passed through.
   struct Kernel {
+    // From reclaim's own thread:
     std::function<bool(InodeId)> holds;        // does the kernel still know this inode?
     std::function<void(InodeId)> drop_caches;  // what the kernel remembers of it is wrong
     std::function<void()> space_freed;
+    // From any thread, with the inode's lock held:
+    std::function<Result<int>(int descriptor)>
+        lend;  // lets the kernel do a file's I/O; its id, > 0
+    std::function<void(int)> take_back;
+    std::function<void(InodeId)> drop_attributes;
+    bool direct_writes = false;  // a direct write drops the cached pages it goes past
   };
   // Waits until no run of reclaim uses the old one.
   void set_kernel(Kernel kernel);
@@ -186,6 +202,7 @@ class Volume {
   struct Handle {
     VnodeRef vnode;
     int flags = 0;  // open(2)'s
+    IoMode mode = IoMode::kCached;
   };
   // What a new inode is made of.
   struct Prototype {
@@ -224,7 +241,8 @@ class Volume {
   Result<> load(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
-  HandleId add_handle(const VnodeRef& vnode, int flags) EXCLUDES(handles_mutex_);
+  HandleId add_handle(Handle handle) EXCLUDES(handles_mutex_);
+  std::shared_ptr<const Kernel> kernel_side() EXCLUDES(reclaim_mutex_);
   Error wait_for_space(const Error& error, std::uint64_t reclaimable);
   Error over_quota(const Error& error);
   Error no_space(const Error& error);
@@ -262,8 +280,10 @@ class Volume {
   // volume_content.cc: where the bytes are
   Result<> open_content(Vnode& vnode) REQUIRES(vnode.mutex);
   static void close_idle_content(Vnode& vnode) REQUIRES(vnode.mutex);
-  Result<> make_private(Vnode& vnode) REQUIRES(vnode.mutex);
-  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> make_private(Vnode& vnode, storage::Blocks blocks = storage::Blocks::kMayRecycle)
+      REQUIRES(vnode.mutex);
+  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode, storage::Blocks blocks)
+      REQUIRES(vnode.mutex);
   void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
   Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
@@ -279,6 +299,17 @@ class Volume {
   Result<std::vector<std::uint64_t>> read_sums(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<storage::DecodedRecord> read_record(const Location& location);
   static void forget_sums(Vnode& vnode) REQUIRES(vnode.mutex);
+
+  // volume_passthrough.cc
+  bool knows_pages(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<IoMode> choose_io_mode(Vnode& vnode, int flags) REQUIRES(vnode.mutex);
+  static bool wants_passthrough(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
+  Result<bool> lend(Vnode& vnode, int flags, const Kernel& kernel) REQUIRES(vnode.mutex);
+  Result<> before_lending_for_writing(Vnode& vnode, const Kernel& kernel) REQUIRES(vnode.mutex);
+  void take_back(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> catch_up(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> catch_up_with_writers(Vnode& vnode) EXCLUDES(vnode.mutex);
+  bool sweep() EXCLUDES(reclaim_mutex_);
 
   // volume_objects.cc: what Ray wrote
   static void scan(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
@@ -330,7 +361,9 @@ class Volume {
   Result<> compact(SegmentId segment);
   Result<> compact_record(const index::Record& record);
   void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
-  Result<> sum_again(InodeId id);
+  bool may_recycle(SegmentId id) EXCLUDES(reclaim_mutex_);
+  bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<bool> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);
 
   const std::unique_ptr<storage::Staging> staging_;
@@ -350,6 +383,7 @@ class Volume {
 
   Mutex numbers_mutex_;
   std::array<Numbers, 3> numbers_ GUARDED_BY(numbers_mutex_);
+  std::atomic<std::uint64_t> first_segment_ = 0;  // made by this process; 0: none so far
 
   Mutex fused_mutex_;
   std::shared_ptr<storage::FusedSegment> fused_ GUARDED_BY(fused_mutex_);
@@ -362,7 +396,10 @@ class Volume {
   std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> unsummed_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
-  Kernel kernel_ GUARDED_BY(reclaim_mutex_);
+  std::unordered_map<std::uint64_t, std::weak_ptr<Vnode>> passthrough_writers_
+      GUARDED_BY(reclaim_mutex_);
+  std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
+  std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
 };

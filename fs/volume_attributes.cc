@@ -32,9 +32,10 @@ void set_time(const std::optional<SetTime>& wanted, index::Time now, index::Time
 
 }  // namespace
 
-Result<struct stat> Volume::set_attributes(InodeId id, const SetAttributes& set) {
+Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
+  SPILLFS_TRY(catch_up(*vnode));
   if (set.size) {
     if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "a directory has no size to set");
     if (!S_ISREG(vnode->inode.mode)) return fail(EINVAL, "not a regular file");

@@ -38,10 +38,10 @@ void Volume::close_idle_content(Vnode& vnode) {
 
 // Copy, batch, change: the bytes get a private segment, and where the index already names them it
 // names the copy before anything changes it.
-Result<> Volume::make_private(Vnode& vnode) {
+Result<> Volume::make_private(Vnode& vnode, storage::Blocks blocks) {
   SPILLFS_TRY(open_content(vnode));
   if (vnode.segment != nullptr) return {};
-  std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode));
+  std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode, blocks));
   const bool copied_up = vnode.fused != nullptr;
   if (auto copied = copy_to_private(vnode, *segment); !copied) {
     discard(segment->id());
@@ -56,7 +56,8 @@ Result<> Volume::make_private(Vnode& vnode) {
   return copied_up ? seal(vnode) : Result<>{};
 }
 
-Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnode) {
+Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnode,
+                                                                     storage::Blocks blocks) {
   for (;;) {
     const auto directory = segments_->choose_directory();
     if (!directory) return tl::unexpected(no_space(directory.error()));
@@ -66,7 +67,7 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
                                                   .directory = *directory,
                                                   .inode = vnode.id}},
                                 .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
-    auto made = segments_->create_private(id, *directory, vnode.id, storage::Blocks::kMayRecycle);
+    auto made = segments_->create_private(id, *directory, vnode.id, blocks);
     if (made) return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
     discard(id);
     if (!segments_->report_failure(*directory, made.error())) {
@@ -101,6 +102,7 @@ Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {
 
 // A crash between a change and its new sums must not leave sums of bytes that are gone.
 Result<> Volume::before_change_in_place(Vnode& vnode) {
+  ++vnode.changes_in_place;
   if (!vnode.inode.sums_valid) return {};
   index::Inode after = vnode.inode;
   after.sums_valid = false;

@@ -93,16 +93,32 @@ Result<Opened> Volume::open_file(InodeId id, int flags) {
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags) {
+  SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
+  const IoMode mode = SPILLFS_TRY(choose_io_mode(*vnode, flags));
+  const bool keep_cache = knows_pages(*vnode);
   revive(*vnode);
   ++vnode->opens;
   if (may_write(flags)) ++vnode->writers;
-  return Opened{.attributes = stat_of(*vnode), .handle = add_handle(vnode, flags)};
+  if (mode == IoMode::kCached) ++vnode->cached;
+  if (mode == IoMode::kPassthrough) ++vnode->passthroughs;
+  if (mode == IoMode::kPassthrough && may_write(flags)) {
+    ++vnode->passthrough_writers;
+    MutexLock lock(reclaim_mutex_);
+    passthrough_writers_[number(vnode->id)] = vnode;
+    reclaim_wanted_.notify_all();  // the sweep begins
+  }
+  return Opened{.attributes = stat_of(*vnode),
+                .handle = add_handle({.vnode = vnode, .flags = flags, .mode = mode}),
+                .mode = mode,
+                .keep_cache = keep_cache,
+                .backing = vnode->backing};
 }
 
 Result<std::size_t> Volume::read(HandleId id, MutableBytes into, std::uint64_t offset) {
   const Handle open = SPILLFS_TRY(handle(id));
   if ((open.flags & O_ACCMODE) == O_WRONLY) return fail(EBADF, "not open for reading");
+  SPILLFS_TRY(catch_up_with_writers(*open.vnode));
   SharedLock lock(open.vnode->mutex);
   if (offset >= open.vnode->size) return 0;
   into = into.first(std::min<std::uint64_t>(into.size(), open.vnode->size - offset));
@@ -119,6 +135,7 @@ Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset) {
 }
 
 Result<> Volume::write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset) {
+  SPILLFS_TRY(catch_up(vnode));
   const std::uint64_t end = SPILLFS_TRY(range_end(offset, from.size()));
   const bool in_order = vnode.segment == nullptr && vnode.fused == nullptr &&
                         offset <= vnode.size && (vnode.staged != nullptr || vnode.size == 0) &&
@@ -213,6 +230,7 @@ Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
 Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   SPILLFS_TRY(range_end(size, 0));
   SPILLFS_TRY(open_content(vnode));
+  SPILLFS_TRY(catch_up(vnode));
   const bool to_empty = size == 0 && vnode.segment == nullptr;
   if (to_empty) {
     vnode.staged.reset();
@@ -253,6 +271,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   Vnode& vnode = *open.vnode;
   ExclusiveLock lock(vnode.mutex);
   SPILLFS_TRY(make_private(vnode));
+  SPILLFS_TRY(catch_up(vnode));
   SPILLFS_TRY(before_change_in_place(vnode));
   if (how != storage::AllocateMode::kPunchHole) {
     const std::uint64_t charge = vnode.charged + round_up(length, kBlock) + kBlock;
@@ -275,7 +294,8 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
 Result<std::uint64_t> Volume::seek(HandleId id, std::uint64_t offset, int whence) {
   const Handle open = SPILLFS_TRY(handle(id));
   Vnode& vnode = *open.vnode;
-  SharedLock lock(vnode.mutex);
+  ExclusiveLock lock(vnode.mutex);
+  SPILLFS_TRY(catch_up(vnode));
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return fail(EINVAL, "unknown whence");
   if (offset >= vnode.size) return fail(ENXIO, "behind the end");
   if (vnode.segment == nullptr) return whence == SEEK_DATA ? offset : vnode.size;
@@ -304,7 +324,9 @@ Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offse
 Result<> Volume::flush(HandleId id) {
   const Handle open = SPILLFS_TRY(handle(id));
   ExclusiveLock lock(open.vnode->mutex);
-  return may_write(open.flags) ? seal(*open.vnode) : Result<>{};
+  if (!may_write(open.flags)) return {};
+  SPILLFS_TRY(catch_up(*open.vnode));
+  return seal(*open.vnode);
 }
 
 Result<> Volume::fsync(HandleId id) {
@@ -312,6 +334,7 @@ Result<> Volume::fsync(HandleId id) {
   Vnode& vnode = *open.vnode;
   {
     ExclusiveLock lock(vnode.mutex);
+    SPILLFS_TRY(catch_up(vnode));
     SPILLFS_TRY(seal(vnode));
     SPILLFS_TRY(open_content(vnode));
   }
@@ -338,9 +361,14 @@ Result<> Volume::release(HandleId id) {
     MutexLock handles(handles_mutex_);
     handles_.erase(static_cast<std::uint64_t>(id));
   }
+  auto sealed = catch_up(*vnode);
   --vnode->opens;
   if (may_write(open.flags)) --vnode->writers;
-  auto sealed = seal(*vnode);
+  if (open.mode == IoMode::kCached) --vnode->cached;
+  if (open.mode == IoMode::kPassthrough) --vnode->passthroughs;
+  if (open.mode == IoMode::kPassthrough && may_write(open.flags)) --vnode->passthrough_writers;
+  if (vnode->passthroughs == 0) take_back(*vnode);
+  if (sealed) sealed = seal(*vnode);
   if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());
   if (vnode->opens == 0 && vnode->inode.links == 0) orphaned(vnode);
   if (vnode->writers == 0 && vnode->inode.links != 0 && !vnode->inode.sums_valid &&

@@ -110,23 +110,23 @@ Result<VnodeRef> Volume::commit_new(index::Inode inode, const index::Batch& batc
   return vnode;
 }
 
-Result<struct stat> Volume::mknod(InodeId parent, std::string_view name, std::uint32_t mode,
-                                  std::uint64_t device, Caller caller) {
+Result<Attributes> Volume::mknod(InodeId parent, std::string_view name, std::uint32_t mode,
+                                 std::uint64_t device, Caller caller) {
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   if (S_ISDIR(mode) || S_ISLNK(mode)) return fail(EINVAL, "not a type mknod makes");
   const VnodeRef made = SPILLFS_TRY(make(parent, name, {.mode = mode, .device = device}, caller));
   return get_attributes(made->id);
 }
 
-Result<struct stat> Volume::mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
-                                  Caller caller) {
+Result<Attributes> Volume::mkdir(InodeId parent, std::string_view name, std::uint32_t mode,
+                                 Caller caller) {
   const std::uint32_t permissions = mode & 07777;
   const VnodeRef made = SPILLFS_TRY(make(parent, name, {.mode = S_IFDIR | permissions}, caller));
   return get_attributes(made->id);
 }
 
-Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::string_view target,
-                                    Caller caller) {
+Result<Attributes> Volume::symlink(InodeId parent, std::string_view name, std::string_view target,
+                                   Caller caller) {
   if (target.empty()) return fail(ENOENT, "empty symlink target");
   if (target.size() > kTargetMax) return fail(ENAMETOOLONG, "symlink target over 4095 bytes");
   const Prototype prototype{.mode = S_IFLNK | 0777, .text = std::string(target)};
@@ -134,7 +134,7 @@ Result<struct stat> Volume::symlink(InodeId parent, std::string_view name, std::
   return get_attributes(made->id);
 }
 
-Result<struct stat> Volume::link(InodeId id, InodeId parent, std::string_view name) {
+Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view name) {
   SPILLFS_TRY(check_name(name));
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));

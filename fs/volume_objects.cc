@@ -48,6 +48,7 @@ std::uint64_t Volume::count_objects(Vnode& vnode) {
 Result<std::uint64_t> Volume::count_ray_objects(InodeId id) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
+  SPILLFS_TRY(catch_up(*vnode));
   if (!S_ISREG(vnode->inode.mode) || vnode->size == 0) return 0;
   if (vnode->writers > 0 && vnode->scanner) return vnode->scanner->objects();
   if (!vnode->dirty && vnode->writers == 0) return vnode->inode.entries;
@@ -58,6 +59,7 @@ Result<std::uint64_t> Volume::count_ray_objects(InodeId id) {
 Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
+  SPILLFS_TRY(catch_up(*vnode));
   RayObjects found{.file = stat_of(*vnode), .path = {}, .objects = {}};
   if (!S_ISREG(vnode->inode.mode) || vnode->size == 0) return found;
   found.path = SPILLFS_TRY(path_of(vnode->inode));

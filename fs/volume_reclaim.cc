@@ -14,9 +14,21 @@ namespace {
 
 constexpr std::size_t kPage = 256;
 constexpr std::chrono::milliseconds kPause{1000};
+constexpr std::chrono::milliseconds kSweep{100};  // how late the quota hears of passthrough writers
 
 void warn(const char* doing, const Result<>& result) {
   if (!result) spdlog::error("reclaim: {}: {}", doing, describe(result.error()));
+}
+
+Result<std::vector<std::uint64_t>> sums_of(storage::PrivateSegment& segment) {
+  std::vector<std::uint64_t> sums;
+  std::vector<std::byte> chunk;
+  for (std::uint64_t at = 0; at < segment.length(); at += kChunk) {
+    chunk.resize(std::min(kChunk, segment.length() - at));
+    SPILLFS_TRY(segment.read(chunk, at));
+    sums.push_back(xxh3(chunk));
+  }
+  return sums;
 }
 
 }  // namespace
@@ -53,13 +65,15 @@ void Volume::kick_reclaim() {
 }
 
 void Volume::reclaim_loop(const std::stop_token& stop) {
+  std::chrono::milliseconds pause = kPause;
   while (!stop.stop_requested()) {
     {
       MutexLock lock(reclaim_mutex_);
-      if (!reclaim_kicked_) reclaim_wanted_.wait_for(reclaim_mutex_, kPause);
+      if (!reclaim_kicked_) reclaim_wanted_.wait_for(reclaim_mutex_, pause);
       reclaim_kicked_ = false;
     }
     if (stop.stop_requested()) return;
+    pause = sweep() ? kSweep : kPause;
     warn("run", reclaim_now());
   }
 }
@@ -75,31 +89,36 @@ Result<> Volume::reclaim_now() {
   if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
   std::unordered_set<std::uint64_t> unsummed;
   std::unordered_set<std::uint64_t> reverted;
-  Kernel kernel;
   {
     MutexLock lock(reclaim_mutex_);
     unsummed.swap(unsummed_);
     reverted.swap(reverted_);
-    kernel = kernel_;
   }
+  const auto kernel = kernel_side();
   for (std::uint64_t id : reverted) {
-    if (kernel.drop_caches) kernel.drop_caches(InodeId{id});
+    if (kernel->drop_caches) kernel->drop_caches(InodeId{id});
   }
-  for (std::uint64_t id : unsummed) warn("checksums", sum_again(InodeId{id}));
-  if (kernel.space_freed && space_.dead() + segments_->pool_bytes() < before) kernel.space_freed();
+  for (std::uint64_t id : unsummed) {
+    const auto done = sum_again(InodeId{id});
+    if (!done) spdlog::error("reclaim: checksums: {}", describe(done.error()));
+    if (!done || *done) continue;
+    MutexLock lock(reclaim_mutex_);
+    unsummed_.insert(id);
+  }
+  const bool freed = space_.dead() + segments_->pool_bytes() < before;
+  if (kernel->space_freed && freed) kernel->space_freed();
   return {};
 }
 
 Result<> Volume::reclaim_orphans() {
   std::vector<std::uint64_t> ids;
-  std::function<bool(InodeId)> held;
   {
     MutexLock lock(reclaim_mutex_);
     for (const auto& [id, vnode] : orphans_) ids.push_back(id);
-    held = kernel_.holds;
   }
+  const auto kernel = kernel_side();
   for (std::uint64_t id : ids) {
-    if (held && held(InodeId{id})) continue;
+    if (kernel->holds && kernel->holds(InodeId{id})) continue;
     SPILLFS_TRY(reclaim_orphan(InodeId{id}));
   }
   return {};
@@ -180,7 +199,8 @@ Result<> Volume::free_segment(SegmentId id) {
                      .erase_queue = {{index::QueueKind::kDead, number(id)}}};
   const auto segment = SPILLFS_TRY(if_any(index_->segment(id)));
   if (segment && segment->kind == SegmentKind::kPrivate) {
-    SPILLFS_TRY(segments_->recycle(id, segment->directory));
+    SPILLFS_TRY(may_recycle(id) ? segments_->recycle(id, segment->directory)
+                                : segments_->remove(SegmentKind::kPrivate, id, segment->directory));
   } else if (segment) {
     if (segment->live != 0) return fail(EIO, "the index still names records in it");
     SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
@@ -192,10 +212,20 @@ Result<> Volume::free_segment(SegmentId id) {
     fused_states_.erase(number(id));
   } else {
     MutexLock lock(reclaim_mutex_);
+    lent_for_writing_.erase(number(id));
     const auto dead = dead_private_.extract(number(id));
     if (!dead.empty()) space_.reclaimed(dead.mapped());
   }
   return {};
+}
+
+// A mapping that the kernel made on a backing file may outlive every open, and the mount: those of
+// this mount hold their inode, so that it is not reclaimed, but a file that was written through
+// one, or of an earlier mount, is not used for another.
+bool Volume::may_recycle(SegmentId id) {
+  MutexLock lock(reclaim_mutex_);
+  return first_segment_ != 0 && number(id) >= first_segment_ &&
+         !lent_for_writing_.contains(number(id));
 }
 
 Result<> Volume::compact_all() {
@@ -300,32 +330,43 @@ Result<> Volume::compact_record(const index::Record& record) {
   return {};
 }
 
-// Makes the sums of a private file that was changed in place, unless it changes meanwhile.
-Result<> Volume::sum_again(InodeId id) {
+bool Volume::may_sum(const Vnode& vnode) {
+  return vnode.inode.location.placement == Placement::kPrivate && !vnode.inode.sums_valid &&
+         !vnode.dirty && vnode.writers == 0 && vnode.inode.links != 0;
+}
+
+// Makes the sums of a private file that was changed in place, unless it changes meanwhile. False:
+// to be tried again later.
+Result<bool> Volume::sum_again(InodeId id) {
   auto found = acquire(id);
-  if (!found) return {};
+  if (!found) return true;
   const VnodeRef vnode = *found;
+  Location location;
+  std::uint64_t change = 0;
+  {
+    SharedLock lock(vnode->mutex);
+    if (!may_sum(*vnode)) return true;
+    if (vnode->opens != 0) return false;  // its descriptor may write
+    location = vnode->inode.location;
+    change = vnode->changes_in_place;
+  }
+  // A mapping that was made in passthrough mode goes on after the last close.
+  const std::string path = storage::segment_path(SegmentKind::kPrivate, location.segment);
+  if (SPILLFS_TRY(segments_->device(location.directory).may_be_written(path))) return false;
+  const auto segment =
+      SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));
+  auto sums = sums_of(*segment);
   ExclusiveLock lock(vnode->mutex);
-  const Location& location = vnode->inode.location;
-  if (location.placement != Placement::kPrivate || vnode->inode.sums_valid || vnode->dirty ||
-      vnode->writers > 0 || vnode->inode.links == 0) {
-    return {};
-  }
-  SPILLFS_TRY(open_content(*vnode));
-  index::Batch::SumsChange sums{.segment = location.segment, .sums = {}};
-  std::vector<std::byte> chunk;
-  for (std::uint64_t at = 0; at < location.length; at += kChunk) {
-    chunk.resize(std::min(kChunk, location.length - at));
-    SPILLFS_TRY(read_sealed(*vnode, chunk, at));
-    sums.sums.push_back(xxh3(chunk));
-  }
+  if (!may_sum(*vnode) || vnode->changes_in_place != change) return true;
+  if (!sums) return tl::unexpected(sums.error());
   index::Inode summed = vnode->inode;
   summed.sums_valid = true;
-  SPILLFS_TRY(index_->commit({.put_inodes = {summed}, .put_sums = {std::move(sums)}}));
+  SPILLFS_TRY(
+      index_->commit({.put_inodes = {summed},
+                      .put_sums = {{.segment = location.segment, .sums = *std::move(sums)}}}));
   vnode->inode = std::move(summed);
   forget_sums(*vnode);
-  if (vnode->opens == 0) vnode->segment.reset();
-  return {};
+  return true;
 }
 
 }  // namespace spillfs::fs

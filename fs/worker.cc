@@ -35,7 +35,7 @@ std::uint64_t reserve_for_index(const Store& store, const MountOptions& options)
   return std::max(kLeastReserve, found.f_blocks * found.f_frsize / kReserveShare);
 }
 
-std::string status_text(const WorkerStart& start, Volume& volume) {
+std::string status_text(const WorkerStart& start, const KernelFeatures& kernel, Volume& volume) {
   const Volume::Status now = volume.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
@@ -45,7 +45,7 @@ std::string status_text(const WorkerStart& start, Volume& volume) {
       {"store", start.store->path()},
       {"uuid", storage::hex(start.store->id())},
       {"data_directories", start.store->directories()},
-      {"kernel", describe(features_of(start.init))},
+      {"kernel", describe(kernel)},
       {"inodes", now.inodes},
       {"charged_bytes", now.charged},
       {"dead_bytes", now.dead},
@@ -123,6 +123,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  KernelFeatures kernel = features_of(start.init, start.options.without);
+  probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
   auto staging =
       SPILLFS_TRY(storage::Staging::create(std::move(start.staging), start.options.staging));
   if (auto kept = start.store->keep_ballast(); !kept) {
@@ -132,14 +134,15 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const VolumeOptions options{.quota = start.options.quota, .fuse_limit = start.options.fuse_limit};
   const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), options));
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, *volume); });
+  control.add("status", [&] { return status_text(start, kernel, *volume); });
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
   const auto session =
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
-                                     .space_wait = start.options.space_wait}));
+                                     .space_wait = start.options.space_wait,
+                                     .features = kernel}));
   const StopOnSignal stop(*session);
   ready();
   session->run();

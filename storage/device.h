@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ enum class SeekKind : std::uint8_t { kData, kHole };
 struct FileStatus {
   std::uint64_t size = 0;       // bytes
   std::uint64_t allocated = 0;  // bytes of blocks it occupies
+  timespec modified{};
 };
 
 // Bytes of the file system a device lies on.
@@ -76,6 +78,9 @@ class Device {
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, any order
   // Names created, removed and renamed in `folder` so far survive power loss.
   virtual Result<> sync_folder(const std::string& folder) = 0;
+  // Whether someone may write the file now, through a descriptor or a mapping, our own included;
+  // true where that can't be known.
+  virtual Result<bool> may_be_written(const std::string& path) = 0;
   virtual Result<DeviceSpace> space() = 0;
   [[nodiscard]] virtual std::string name() const = 0;  // for messages
 };

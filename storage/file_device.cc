@@ -99,7 +99,8 @@ class OpenFile final : public File {
     struct stat found {};
     SPILLFS_TRY(check(::fstat(fd_.get(), &found), "stat"));
     return FileStatus{.size = static_cast<std::uint64_t>(found.st_size),
-                      .allocated = static_cast<std::uint64_t>(found.st_blocks) * kStatBlock};
+                      .allocated = static_cast<std::uint64_t>(found.st_blocks) * kStatBlock,
+                      .modified = found.st_mtim};
   }
 
   Result<> sync() override { return check(::fdatasync(fd_.get()), "sync"); }
@@ -211,6 +212,14 @@ Result<> FileDevice::sync_folder(const std::string& folder) {
   const Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
   if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync " + path_ + "/" + folder);
   return {};
+}
+
+// The kernel grants a read lease only on a file that nobody has open for writing.
+Result<bool> FileDevice::may_be_written(const std::string& path) {
+  const Fd fd = SPILLFS_TRY(open_at(path, O_RDONLY));
+  if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return true;
+  ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+  return false;
 }
 
 Result<DeviceSpace> FileDevice::space() { return space_of(directory_.get(), path_, reserve_); }

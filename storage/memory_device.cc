@@ -55,6 +55,7 @@ class MemoryDevice::MemoryFile final : public File {
     MutexLock lock(mutex_);
     SPILLFS_TRY(fill_blocks(offset, from.size()));
     copy_in(from, offset);
+    touch();
     size_ = std::max(size_, offset + from.size());
     return {};
   }
@@ -63,6 +64,7 @@ class MemoryDevice::MemoryFile final : public File {
     MutexLock lock(mutex_);
     drop_blocks(round_up(size, kBlock), kEverything);
     if (size < size_) zero(size, round_up(size, kBlock));
+    touch();
     size_ = size;
     return {};
   }
@@ -93,7 +95,7 @@ class MemoryDevice::MemoryFile final : public File {
 
   Result<FileStatus> status() override {
     MutexLock lock(mutex_);
-    return FileStatus{.size = size_, .allocated = blocks_.size() * kBlock};
+    return FileStatus{.size = size_, .allocated = blocks_.size() * kBlock, .modified = modified_};
   }
 
   Result<> sync() override { return {}; }
@@ -133,6 +135,8 @@ class MemoryDevice::MemoryFile final : public File {
     }
     return found;
   }
+
+  void touch() REQUIRES(mutex_) { ::clock_gettime(CLOCK_REALTIME, &modified_); }
 
   Result<> fill_blocks(std::uint64_t offset, std::uint64_t length) REQUIRES(mutex_) {
     std::vector<std::uint64_t> missing;
@@ -176,6 +180,7 @@ class MemoryDevice::MemoryFile final : public File {
   const std::shared_ptr<Budget> budget_;
   Mutex mutex_;
   std::uint64_t size_ GUARDED_BY(mutex_) = 0;
+  timespec modified_ GUARDED_BY(mutex_){};
   std::map<std::uint64_t, Block> blocks_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> attributes_ GUARDED_BY(mutex_);
 };
@@ -225,6 +230,13 @@ Result<std::vector<std::string>> MemoryDevice::list(const std::string& folder) {
 }
 
 Result<> MemoryDevice::sync_folder(const std::string& /*folder*/) { return {}; }
+
+Result<bool> MemoryDevice::may_be_written(const std::string& path) {
+  MutexLock lock(mutex_);
+  const auto found = files_.find(path);
+  if (found == files_.end()) return fail(ENOENT, "open " + path);
+  return found->second.use_count() > 1;
+}
 
 Result<DeviceSpace> MemoryDevice::space() { return budget_->space(); }
 

@@ -48,7 +48,7 @@ Result<std::size_t> PrivateSegment::read(MutableBytes into, std::uint64_t offset
 Result<> PrivateSegment::write(Bytes from, std::uint64_t offset) {
   if (from.empty()) return {};
   if (stream_ && offset == length_) return append(from);
-  SPILLFS_TRY(leave_stream());
+  SPILLFS_TRY(stop_streaming());
   const std::uint64_t end = offset + from.size();
   physical_ = std::max(physical_, end);
   SPILLFS_TRY(file_->write(from, offset));
@@ -87,7 +87,7 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
   return {};
 }
 
-Result<> PrivateSegment::leave_stream() {
+Result<> PrivateSegment::stop_streaming() {
   if (stream_ || physical_ > length_) {
     SPILLFS_TRY(file_->resize(length_));
     physical_ = length_;
@@ -98,7 +98,7 @@ Result<> PrivateSegment::leave_stream() {
 
 Result<> PrivateSegment::truncate(std::uint64_t size) {
   if (size == length_) return {};
-  SPILLFS_TRY(leave_stream());
+  SPILLFS_TRY(stop_streaming());
   SPILLFS_TRY(file_->resize(size));
   length_ = physical_ = size;
   if (size == 0) {
@@ -109,7 +109,7 @@ Result<> PrivateSegment::truncate(std::uint64_t size) {
 }
 
 Result<> PrivateSegment::allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) {
-  SPILLFS_TRY(leave_stream());
+  SPILLFS_TRY(stop_streaming());
   const bool grows = mode == AllocateMode::kExtend || mode == AllocateMode::kZero;
   if (grows) physical_ = std::max(physical_, offset + length);
   SPILLFS_TRY(file_->allocate(mode, offset, length));
@@ -132,10 +132,11 @@ Result<> PrivateSegment::trim() {
   return {};
 }
 
-Result<> PrivateSegment::refresh() {
-  length_ = physical_ = SPILLFS_TRY(file_->status()).size;
-  stream_.reset();
-  return {};
+Result<FileStatus> PrivateSegment::refresh() {
+  const FileStatus status = SPILLFS_TRY(file_->status());
+  length_ = physical_ = status.size;
+  stream_.reset();  // a truncation to nothing may have begun one
+  return status;
 }
 
 Result<> PrivateSegment::sync() {

@@ -53,8 +53,11 @@ class PrivateSegment {
   Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset);
   // Makes the backing file exactly length() bytes, for a seal. A stream may go on after it.
   Result<> trim();
+  // Cuts the backing file to the written length; from now on it is changed in place, no stream and
+  // no sums any more.
+  Result<> stop_streaming();
   // Takes length() from the backing file, which a passthrough writer has changed; forgets sums.
-  Result<> refresh();
+  Result<FileStatus> refresh();
   Result<> sync();
 
   // Writes the identity (format.h) with the current length to the backing file. Not an error where
@@ -78,8 +81,6 @@ class PrivateSegment {
   PrivateSegment(Device& device, std::shared_ptr<File> file, Place place);
   Result<> append(Bytes from);
   Result<> preallocate(std::uint64_t end);
-  // Cuts the backing file to the written length; no stream and no sums any more.
-  Result<> leave_stream();
 
   Device& device_;
   const std::shared_ptr<File> file_;

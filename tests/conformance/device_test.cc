@@ -132,6 +132,14 @@ TEST_P(DeviceTest, NamesFilesOnce) {
   EXPECT_TRUE(device_->sync_folder("segments"));
 }
 
+TEST_P(DeviceTest, KnowsWhetherAFileMayBeWritten) {
+  auto file = create("segments/a");
+  EXPECT_TRUE(device_->may_be_written("segments/a").value());
+  file.reset();
+  EXPECT_FALSE(device_->may_be_written("segments/a").value());
+  EXPECT_EQ(device_->may_be_written("segments/b").error().code, ENOENT);
+}
+
 TEST_P(DeviceTest, SpaceIsWithinTheTotal) {
   const auto space = device_->space();
   ASSERT_TRUE(space);

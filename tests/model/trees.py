@@ -254,6 +254,12 @@ def first_difference(a, b):
     return next(at for at in range(STEP) if a[at:at + 1] != b[at:at + 1])
 
 
+def read_aligned(fd, offset):
+    """STEP bytes, into memory as O_DIRECT on a disk wants it."""
+    with mmap.mmap(-1, STEP) as buffer:
+        return buffer[:os.preadv(fd, [buffer], offset)]
+
+
 def compare_bytes(plain, spill, flags):
     """What differs in two files' bytes, if anything; `flags` are for the second one's open."""
     ours = os.open(spill, os.O_RDONLY | flags)
@@ -261,7 +267,7 @@ def compare_bytes(plain, spill, flags):
         theirs = os.open(plain, os.O_RDONLY)
         try:
             for at in range(0, 1 << 40, STEP):
-                a, b = os.pread(theirs, STEP, at), os.pread(ours, STEP, at)
+                a, b = os.pread(theirs, STEP, at), read_aligned(ours, at)
                 if a != b:
                     here = first_difference(a, b)
                     return (f"at {at + here}: {a[here:here + 16].hex()} is "

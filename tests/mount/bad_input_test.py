@@ -230,6 +230,7 @@ class DamagedSegments(unittest.TestCase):
         self.store.check()
 
     def test_bit_in_a_private_segment(self):
+        self.store.options = "without=passthrough"  # then the kernel reads without us
         self.flip(self.private, b"l")
         self.expect_problems("damaged")
         self.expect_eio("large")

@@ -30,6 +30,9 @@ class SharedDevice final : public storage::Device {
     return inner_->list(folder);
   }
   Result<> sync_folder(const std::string& folder) override { return inner_->sync_folder(folder); }
+  Result<bool> may_be_written(const std::string& path) override {
+    return inner_->may_be_written(path);
+  }
   Result<storage::DeviceSpace> space() override { return inner_->space(); }
   [[nodiscard]] std::string name() const override { return inner_->name(); }
 

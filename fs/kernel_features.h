@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a kernel may be able to do for a mount. What it offers and the mount does not leave out
+// (option `without`) is on.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+enum class Feature : std::uint8_t {
+  kLargeRequests,   // up to 1 MiB a request, else 128 KiB
+  kParallelDirops,  // lookups and listings of one directory at the same time
+  kReaddirplus,     // a listing brings attributes
+  kKillpriv,        // requests say when set-uid and set-gid bits must go
+  kDirectMmap,      // a file may be mapped while a direct writer writes it
+  kPassthrough,     // reads and writes go to the backing file without us; needs CAP_SYS_ADMIN
+  kResend,          // requests of a dead worker can be sent again
+};
+inline constexpr std::array<std::string_view, 7> kFeatureNames{
+    "large_requests", "parallel_dirops", "readdirplus", "killpriv",
+    "direct_mmap",    "passthrough",     "resend"};
+
+class FeatureSet {
+ public:
+  [[nodiscard]] bool has(Feature feature) const { return (bits_ & bit(feature)) != 0; }
+  void add(Feature feature) { bits_ |= bit(feature); }
+  void remove(Feature feature) { bits_ &= ~bit(feature); }
+  [[nodiscard]] FeatureSet complement() const;
+
+  friend bool operator==(FeatureSet, FeatureSet) = default;
+
+ private:
+  static std::uint32_t bit(Feature feature) { return 1U << static_cast<unsigned>(feature); }
+  std::uint32_t bits_ = 0;
+};
+
+// "passthrough:resend", "all" or "none". EINVAL names the ones there are.
+Result<FeatureSet> parse_features(std::string_view text);
+// The names with `separator` in between; "none" for an empty set.
+std::string format_features(FeatureSet features, std::string_view separator = ":");
+
+}  // namespace spillfs::fs

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Passthrough: the kernel reads and writes a private segment by itself. What it may be lent, and
+// how Volume learns what has been written.
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+
+#include "fs/attributes.h"
+#include "fs/volume.h"
+
+namespace spillfs::fs {
+namespace {
+
+bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+index::Time to_time(const timespec& time) {
+  return {.seconds = time.tv_sec, .nanoseconds = static_cast<std::uint32_t>(time.tv_nsec)};
+}
+
+}  // namespace
+
+// The first live open of an inode fixes how the kernel does its I/O: once it is passthrough every
+// open has to be, and beside a cached one none can be. A direct one goes with both.
+Result<IoMode> Volume::choose_io_mode(Vnode& vnode, int flags) {
+  const auto kernel = kernel_side();
+  if (vnode.backing != 0 ||
+      (kernel->lend && vnode.cached == 0 && wants_passthrough(vnode, flags))) {
+    if (SPILLFS_TRY(lend(vnode, flags, *kernel))) return IoMode::kPassthrough;
+  }
+  const bool only_writes = (flags & O_ACCMODE) == O_WRONLY;
+  return only_writes && kernel->direct_writes ? IoMode::kDirect : IoMode::kCached;
+}
+
+// Whether the pages that the kernel may have of the file can't have been changed in passthrough
+// mode.
+bool Volume::knows_pages(const Vnode& vnode) {
+  const bool is_private =
+      vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
+  return !is_private || vnode.cached != 0 || !kernel_side()->lend;
+}
+
+// Readers of what is sealed in a private segment; whoever reads and writes in any order, unless
+// the file is small so far. A stream of new bytes is better off with the daemon, which sums them
+// and writes over the blocks of dead segments.
+bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
+  const bool is_private =
+      vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
+  if (!may_write(flags)) return is_private && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
+  const bool in_order = (flags & O_ACCMODE) == O_WRONLY && (flags & O_DIRECT) == 0;
+  const bool is_empty = vnode.size == 0 && vnode.staged == nullptr && vnode.fused == nullptr;
+  return !in_order && (is_private || is_empty);
+}
+
+// False when the kernel does not take the file: then it goes on through the daemon.
+Result<bool> Volume::lend(Vnode& vnode, int flags, const Kernel& kernel) {
+  SPILLFS_TRY(make_private(vnode, storage::Blocks::kFresh));
+  SPILLFS_TRY(vnode.segment->stop_streaming());
+  if (may_write(flags)) SPILLFS_TRY(before_lending_for_writing(vnode, kernel));
+  if (vnode.backing != 0) return true;
+  const auto id = kernel.lend(vnode.segment->file()->descriptor());
+  if (!id) {
+    spdlog::debug("inode {} is not passed through: {}", number(vnode.id), describe(id.error()));
+    return false;
+  }
+  vnode.backing = *id;
+  return true;
+}
+
+Result<> Volume::before_lending_for_writing(Vnode& vnode, const Kernel& kernel) {
+  SPILLFS_TRY(before_change_in_place(vnode));
+  {
+    MutexLock lock(reclaim_mutex_);
+    lent_for_writing_.insert(number(vnode.segment->id()));
+  }
+  if (vnode.passthrough_writers != 0) return {};
+  vnode.backing_modified = to_time(SPILLFS_TRY(vnode.segment->file()->status()).modified);
+  // A mapping is written without the kernel's notice: it must not believe what it has.
+  if (kernel.drop_attributes) kernel.drop_attributes(vnode.id);
+  return {};
+}
+
+void Volume::take_back(Vnode& vnode) {
+  if (vnode.backing == 0) return;
+  const auto kernel = kernel_side();
+  if (kernel->take_back) kernel->take_back(vnode.backing);
+  vnode.backing = 0;
+}
+
+// Passthrough writers change the backing file without a word: takes over what they have done.
+Result<> Volume::catch_up(Vnode& vnode) {
+  if (vnode.passthrough_writers == 0) return {};
+  const storage::FileStatus found = SPILLFS_TRY(vnode.segment->refresh());
+  const index::Time modified = to_time(found.modified);
+  if (modified != vnode.backing_modified || found.size != vnode.size) {
+    vnode.modified = vnode.changed = modified;
+    vnode.backing_modified = modified;
+    vnode.size = found.size;
+  }
+  vnode.dirty = true;  // a mapping is written without a trace in size or time
+  vnode.scanner.reset();
+  forget_sums(vnode);
+  space_.settle(vnode.charged, found.allocated);
+  vnode.charged = found.allocated;
+  return {};
+}
+
+// As catch_up(), for those who then share the lock.
+Result<> Volume::catch_up_with_writers(Vnode& vnode) {
+  {
+    SharedLock lock(vnode.mutex);
+    if (vnode.passthrough_writers == 0) return {};
+  }
+  ExclusiveLock lock(vnode.mutex);
+  return catch_up(vnode);
+}
+
+// So that the quota knows of passthrough writers that do not close. True while there are any.
+bool Volume::sweep() {
+  std::vector<VnodeRef> writers;
+  {
+    MutexLock lock(reclaim_mutex_);
+    for (auto at = passthrough_writers_.begin(); at != passthrough_writers_.end();) {
+      if (VnodeRef vnode = at->second.lock()) {
+        writers.push_back(std::move(vnode));
+        ++at;
+      } else {
+        at = passthrough_writers_.erase(at);
+      }
+    }
+  }
+  for (const VnodeRef& vnode : writers) {
+    if (!vnode->mutex.try_lock()) continue;  // whoever has it catches up
+    if (auto caught = catch_up(*vnode); !caught) {
+      spdlog::warn("inode {}: {}", number(vnode->id), describe(caught.error()));
+    }
+    vnode->mutex.unlock();
+  }
+  return !writers.empty();
+}
+
+}  // namespace spillfs::fs
