@@ -44,9 +44,10 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
 void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
   const bool kill = wants_privileges_killed(current_request());
-  const auto open = [=, flags = file->flags, &volume = volume_of(req)]() -> Result<Opened> {
+  const auto open = [=, flags = file->flags, pid = fuse_req_ctx(req)->pid,
+                     &volume = volume_of(req)]() -> Result<Opened> {
     if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
-    return volume.open_file(InodeId{id}, flags);
+    return volume.open_file(InodeId{id}, flags, pid);
   };
   serve_or_park(req, "open", open,
                 [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); });
@@ -75,27 +76,29 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size,
     auto kill = [&] { return volume.set_attributes(InodeId{id}, {.kill_privileges = true}); };
     if (auto killed = guarded(kill); !killed) return reply_error(req, "write", killed.error());
   }
-  auto write = [&] { return volume.write(handle, as_bytes({data, size}), at); };
-  const auto written = guarded(write);
-  if (written) {
-    fuse_reply_write(req, size);
-  } else if (written.error().code != kWaitForSpace) {
-    reply_error(req, "write", written.error());
-  } else {
-    context_of(req).parking->wait_for_space(attempt_to(
-        req, "write",
-        [=, &volume, copy = std::string(data, size)] {
-          return volume.write(handle, as_bytes(copy), at);
-        },
-        [size](fuse_req_t r, Result<>&) { fuse_reply_write(r, size); }));
-  }
+  const auto reply = [size](fuse_req_t r, Result<>&) { fuse_reply_write(r, size); };
+  Parking& parking = *context_of(req).parking;
+  const Parking::Moment before = parking.now();
+  const auto outcome = attempt_to(
+      req, "write",
+      [&](Parking::Try how) {
+        return volume.write(handle, as_bytes({data, size}), at, disk_wait(how));
+      },
+      reply)(Parking::Try::kMayWait);
+  if (outcome == Parking::Outcome::kAnswered) return;
+  const auto again = [=, &volume, copy = std::string(data, size)](Parking::Try how) {
+    return volume.write(handle, as_bytes(copy), at, disk_wait(how));
+  };
+  parking.wait(attempt_to(req, "write", again, reply), before);
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
   serve_or_park(
       req, "flush",
-      [handle = handle_of(file), &volume = volume_of(req)] { return volume.flush(handle); },
+      [handle = handle_of(file), &volume = volume_of(req)](Parking::Try how) {
+        return volume.flush(handle, disk_wait(how));
+      },
       kReplyDone);
 }
 
@@ -298,13 +301,14 @@ void reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
 void serve_tmpfile(FuseContext& context, Bytes request) {
   auto create = [&]() -> Result<Opened> {
     const TmpfileRequest asked = SPILLFS_TRY(parse_tmpfile(request));
-    return context.volume->create_unnamed(InodeId{asked.directory}, asked.mode, asked.flags,
-                                          {.uid = asked.uid, .gid = asked.gid});
+    return context.volume->create_unnamed(
+        InodeId{asked.directory}, asked.mode, asked.flags,
+        {.uid = asked.uid, .gid = asked.gid, .pid = static_cast<pid_t>(asked.pid)});
   };
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);
   if (!opened) {
-    const int code = opened.error().code == kWaitForSpace ? ENOSPC : opened.error().code;
+    const int code = opened.error().code >= kWaitForSpace ? ENOSPC : opened.error().code;
     return reply_raw(context.fuse, unique, code, {});
   }
   const CreateReply body{.entry = raw_entry(opened->attributes), .open = raw_open(*opened)};

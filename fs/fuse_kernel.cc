@@ -218,6 +218,7 @@ Result<TmpfileRequest> parse_tmpfile(Bytes request) {
                         .directory = header.nodeid,
                         .uid = header.uid,
                         .gid = header.gid,
+                        .pid = header.pid,
                         .mode = body.mode,
                         .flags = static_cast<int>(body.flags)};
 }

@@ -50,6 +50,7 @@ struct TmpfileRequest {
   std::uint64_t directory = 0;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
+  std::uint32_t pid = 0;
   std::uint32_t mode = 0;
   int flags = 0;
 };

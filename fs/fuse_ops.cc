@@ -17,7 +17,7 @@ Failure refused() { return fail(EPERM, "the control files can't be changed"); }
 
 Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
-  return {.uid = context->uid, .gid = context->gid};
+  return {.uid = context->uid, .gid = context->gid, .pid = context->pid};
 }
 
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {

@@ -6,7 +6,7 @@
 namespace spillfs::fs {
 
 void reply_error(fuse_req_t request, const char* operation, const Error& error) {
-  const int code = error.code == kWaitForSpace ? ENOSPC : error.code;
+  const int code = error.code >= kWaitForSpace ? ENOSPC : error.code;
   const bool ours = code == EIO || code == ENOMEM;
   spdlog::log(ours ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
               describe(error));

@@ -7,6 +7,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,34 +56,55 @@ void serve(fuse_req_t request, const char* operation, Call call) {
   serve(request, operation, std::move(call), [](fuse_req_t r, auto& done) { reply_with(r, done); });
 }
 
-// As serve(), as an attempt that may have to wait for space. `call` owns all it uses.
+inline storage::DiskWait disk_wait(Parking::Try how) {
+  return how == Parking::Try::kLast ? storage::DiskWait::kWait : storage::DiskWait::kCallAgain;
+}
+
+// As serve(), as an attempt that may have to wait for space. `call` takes a Parking::Try and owns
+// all it uses.
 template <class Call, class Reply>
 Parking::Attempt attempt_to(fuse_req_t request, const char* operation, Call call, Reply reply) {
   return [=](Parking::Try how) mutable {
-    auto result = guarded(call);
-    const bool wait = !result && result.error().code == kWaitForSpace;
-    if (wait && how == Parking::Try::kMayWait) return false;
+    auto attempt = [&] { return call(how); };
+    auto result = guarded(attempt);
+    const int code = result ? 0 : result.error().code;
+    if (code == kWaitForSpace && how == Parking::Try::kMayWait)
+      return Parking::Outcome::kNeedsSpace;
+    if (code == kWaitForDisk && how == Parking::Try::kMayWait) return Parking::Outcome::kNeedsDisk;
     if (result) {
       reply(request, result);
     } else {
       reply_error(request, operation, result.error());
     }
-    return true;
+    return Parking::Outcome::kAnswered;
   };
+}
+
+// For a call to which it is all the same how often it is tried.
+template <class Call>
+auto on_any_try(Call call) {
+  if constexpr (std::is_invocable_v<Call, Parking::Try>) {
+    return call;
+  } else {
+    return [call = std::move(call)](Parking::Try) mutable { return call(); };
+  }
 }
 
 // Calls now, and again later when there is no space yet.
 template <class Call, class Reply>
 void serve_or_park(fuse_req_t request, const char* operation, Call call, Reply reply) {
-  Parking::Attempt attempt = attempt_to(request, operation, std::move(call), reply);
-  if (attempt(Parking::Try::kMayWait)) return;
-  context_of(request).parking->wait_for_space(std::move(attempt));
+  Parking& parking = *context_of(request).parking;
+  const Parking::Moment before = parking.now();
+  Parking::Attempt attempt = attempt_to(request, operation, on_any_try(std::move(call)), reply);
+  if (attempt(Parking::Try::kMayWait) == Parking::Outcome::kAnswered) return;
+  parking.wait(std::move(attempt), before);
 }
 
 // Calls soon, on a thread that may be slow.
 template <class Call, class Reply>
 void serve_slowly(fuse_req_t request, const char* operation, Call call, Reply reply) {
-  context_of(request).parking->run(attempt_to(request, operation, std::move(call), reply));
+  context_of(request).parking->run(
+      attempt_to(request, operation, on_any_try(std::move(call)), reply));
 }
 
 inline constexpr auto kReplyDone = [](fuse_req_t r, Result<>& done) { reply_with(r, done); };

@@ -252,8 +252,8 @@ void MemoryPressure::look(const Mount& mount, std::string_view cgroup, std::uint
     const auto needed = std::max(Limits::kLeastAvailable, room->limit / Limits::kCgroupPart);
     const auto margin = static_cast<std::int64_t>(room->left) - static_cast<std::int64_t>(needed);
     if (margin >= tightest.margin) continue;
-    tightest = {margin, room->left, fmt::format("{}{}", mount.root, path)};
-    if (tightest.cgroup.empty()) tightest.cgroup = "/";
+    const std::string name = fmt::format("{}{}", mount.root, path);
+    tightest = {margin, room->left, fmt::format("{}", name.empty() ? "/" : name)};
   }
 }
 

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <numeric>
 
@@ -59,6 +60,17 @@ Result<> set_space_wait(MountOptions& options, std::string_view text) {
     return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
   }
   options.space_wait = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  return {};
+}
+
+constexpr std::array<std::string_view, 3> kWriteModes{"auto", "direct", "cached"};
+
+Result<> set_write(MountOptions& options, std::string_view text) {
+  const auto found = std::find(kWriteModes.begin(), kWriteModes.end(), text);
+  if (found == kWriteModes.end()) {
+    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kWriteModes, ", ")));
+  }
+  options.write = static_cast<WriteMode>(found - kWriteModes.begin());
   return {};
 }
 
@@ -119,6 +131,11 @@ std::vector<OptionSpec> make_table() {
       {"index_reserve", "SIZE", "auto",
        "space left free for the index; auto: the larger of 256MiB and 2 %", set_index_reserve,
        show_reserve},
+      {"write", "MODE", "auto",
+       "how large files are written: cached, direct (past the page cache), auto (as memory is "
+       "tight)",
+       set_write,
+       [](const O& o) { return std::string(kWriteModes.at(static_cast<std::size_t>(o.write))); }},
       {"threads", "N", "4", "threads that receive requests", set_threads,
        [](const O& o) { return std::to_string(o.threads); }},
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",

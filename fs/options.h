@@ -17,6 +17,8 @@
 
 namespace spillfs::fs {
 
+enum class WriteMode : std::uint8_t { kAuto, kDirect, kCached };
+
 struct MountOptions {
   std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
   std::uint64_t fuse_limit = 4 * kMiB;
@@ -25,6 +27,7 @@ struct MountOptions {
   std::uint64_t pool = kGiB;
   std::uint64_t block_cache = 64 * kMiB;
   std::optional<std::uint64_t> index_reserve;  // bytes; none: max(256 MiB, 2 %)
+  WriteMode write = WriteMode::kAuto;
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

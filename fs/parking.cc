@@ -37,20 +37,34 @@ void Parking::run(Attempt attempt) {
   changed_.notify_one();
 }
 
-void Parking::wait_for_space(Attempt attempt) {
+void Parking::wait(Attempt attempt, Moment since) {
   {
     MutexLock lock(mutex_);
     if (waiting_.size() < kLimit) {
-      waiting_.push_back({.attempt = std::move(attempt), .deadline = Clock::now() + patience_});
-      changed_.notify_one();
+      park({.attempt = std::move(attempt), .deadline = Clock::now() + patience_}, since);
       return;
     }
   }
   attempt(Try::kLast);
 }
 
+void Parking::park(Request request, Moment since) {
+  if (static_cast<std::uint64_t>(since) == wakes_) {
+    waiting_.push_back(std::move(request));
+  } else {
+    runnable_.push_back(std::move(request));
+  }
+  changed_.notify_one();
+}
+
+Parking::Moment Parking::now() {
+  MutexLock lock(mutex_);
+  return Moment{wakes_};
+}
+
 void Parking::wake() {
   MutexLock lock(mutex_);
+  ++wakes_;
   for (Request& request : waiting_) runnable_.push_back(std::move(request));
   waiting_.clear();
   changed_.notify_all();
@@ -78,10 +92,13 @@ bool Parking::next(const std::stop_token& stop, Request& request) {
 void Parking::loop(const std::stop_token& stop) {
   Request request;
   while (next(stop, request)) {
+    const Moment before = now();
     const bool last = Clock::now() >= request.deadline;
-    if (request.attempt(last ? Try::kLast : Try::kMayWait)) continue;
+    const Outcome outcome = request.attempt(last ? Try::kLast : Try::kMayWait);
+    if (outcome == Outcome::kAnswered) continue;
+    if (outcome == Outcome::kNeedsDisk) request.deadline = Clock::now() + patience_;
     MutexLock lock(mutex_);
-    waiting_.push_back(std::move(request));
+    park(std::move(request), before);
   }
 }
 

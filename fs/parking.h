@@ -18,9 +18,16 @@ namespace spillfs::fs {
 class Parking {
  public:
   enum class Try : std::uint8_t { kMayWait, kLast };
-  // Tries a request; answers it and returns true, or returns false to be tried again (never after
-  // kLast). Owns everything it uses.
-  using Attempt = std::function<bool(Try)>;
+  enum class Outcome : std::uint8_t {
+    kAnswered,
+    kNeedsSpace,  // to be tried again, until its patience is over
+    kNeedsDisk,   // to be tried again, however long it takes
+  };
+  // Tries a request and, where it can't be answered yet (never so after kLast), says what it needs.
+  // Owns everything it uses.
+  using Attempt = std::function<Outcome(Try)>;
+  // A moment, before an attempt. What has been freed since is not waited for again.
+  enum class Moment : std::uint64_t {};
 
   static constexpr std::size_t kLimit = 64;  // requests waiting for space at a time
 
@@ -30,10 +37,11 @@ class Parking {
 
   // Runs the attempt soon.
   void run(Attempt attempt) EXCLUDES(mutex_);
-  // Tries again when space has been freed, at the latest in 100 ms, for the last time when its
-  // patience is over. When too many wait already, now is the last time.
-  void wait_for_space(Attempt attempt) EXCLUDES(mutex_);
-  // Space has been freed.
+  // Tries again when space has been freed or written, at the latest in 100 ms, for the last time
+  // when its patience is over. When too many wait already, now is the last time.
+  void wait(Attempt attempt, Moment since) EXCLUDES(mutex_);
+  Moment now() EXCLUDES(mutex_);
+  // Space has been freed or written.
   void wake() EXCLUDES(mutex_);
 
  private:
@@ -44,6 +52,7 @@ class Parking {
   };
 
   void loop(const std::stop_token& stop);
+  void park(Request request, Moment since) REQUIRES(mutex_);
   bool next(const std::stop_token& stop, Request& request) EXCLUDES(mutex_);
 
   const std::chrono::milliseconds patience_;
@@ -51,6 +60,7 @@ class Parking {
   CondVar changed_;
   std::deque<Request> runnable_ GUARDED_BY(mutex_);
   std::vector<Request> waiting_ GUARDED_BY(mutex_);
+  std::uint64_t wakes_ GUARDED_BY(mutex_) = 0;
   std::vector<std::jthread> threads_;
 };
 

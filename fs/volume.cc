@@ -22,11 +22,12 @@ Volume::Volume(Parts parts, VolumeOptions options)
     : staging_(std::move(parts.staging)),
       segments_(std::move(parts.segments)),
       index_(std::move(parts.index)),
-      options_(options),
+      options_(std::move(options)),
+      write_pool_(options_.write_threads),
       space_(options_.quota) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
-  std::unique_ptr<Volume> volume(new Volume(std::move(parts), options));
+  std::unique_ptr<Volume> volume(new Volume(std::move(parts), std::move(options)));
   SPILLFS_TRY(volume->recover());
   if (volume->options_.reclaim_in_background) {
     volume->reclaimer_ =
@@ -215,12 +216,15 @@ Volume::Status Volume::status() {
           .pool = segments_->pool_bytes(),
           .quota = space_.quota(),
           .staging_free = staging_->free_bytes(),
-          .handles = handles_.size()};
+          .handles = handles_.size(),
+          .cached_files = cached_files_,
+          .direct_files = direct_files_};
 }
 
 void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
+  write_pool_.on_done(kernel.space_freed);
   kernel_ = std::make_shared<const Kernel>(std::move(kernel));
 }
 

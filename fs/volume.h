@@ -40,10 +40,13 @@ namespace spillfs::fs {
 
 // An error code of our own, beyond every errno: space is being reclaimed, try again.
 inline constexpr int kWaitForSpace = 4096;
+// And another: bytes are on their way to the disk, try again.
+inline constexpr int kWaitForDisk = 4097;
 
 struct Caller {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
+  pid_t pid = 0;  // 0: not known
 };
 
 enum class HandleId : std::uint64_t {};
@@ -88,6 +91,10 @@ struct VolumeOptions {
   std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
   std::uint64_t fuse_limit = 4 * kMiB;
   bool reclaim_in_background = true;  // false: only when reclaim_now() is called
+  // Whether the bytes that process `writer` streams into a new private segment go to disk past the
+  // page cache. Not set: never.
+  std::function<bool(pid_t writer)> write_directly;
+  unsigned write_threads = 0;  // that write so; 0: whoever has a batch full
 };
 
 class Volume {
@@ -125,18 +132,21 @@ class Volume {
                         Caller caller);
   Result<Opened> create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                 Caller caller);  // O_TMPFILE
-  Result<Opened> open_file(InodeId id, int flags);
+  Result<Opened> open_file(InodeId id, int flags, pid_t pid = 0);
 
   Result<std::size_t> read(HandleId handle, MutableBytes into, std::uint64_t offset);
   // At `offset`, with O_APPEND as well: the kernel turns an append into the file's end, and sends a
   // mapping's pages through whatever handle may write.
-  Result<> write(HandleId handle, Bytes from, std::uint64_t offset);
+  // With kCallAgain kWaitForDisk, instead of waiting for it; so does flush().
+  Result<> write(HandleId handle, Bytes from, std::uint64_t offset,
+                 storage::DiskWait wait = storage::DiskWait::kWait);
   Result<> allocate(HandleId handle, int mode, std::uint64_t offset,
                     std::uint64_t length);  // fallocate(2)'s mode
   Result<std::uint64_t> seek(HandleId handle, std::uint64_t offset, int whence);
   Result<std::uint64_t> copy_range(HandleId from, std::uint64_t from_offset, HandleId to,
                                    std::uint64_t to_offset, std::uint64_t length);
-  Result<> flush(HandleId handle);  // seals: after it the bytes survive SIGKILL
+  // Seals: after it the bytes survive SIGKILL.
+  Result<> flush(HandleId handle, storage::DiskWait wait = storage::DiskWait::kWait);
   Result<> fsync(HandleId handle);  // …and power loss
   Result<> release(HandleId handle);
   Result<> fsync_directory(InodeId id);
@@ -174,6 +184,7 @@ class Volume {
     std::int64_t inodes = 0;
     std::uint64_t charged = 0, dead = 0, pool = 0, quota = 0, staging_free = 0;  // bytes
     std::size_t handles = 0;
+    std::uint64_t cached_files = 0, direct_files = 0;  // private segments so far, by how written
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
@@ -267,22 +278,31 @@ class Volume {
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
 
   // volume_files.cc
-  Result<Opened> open_vnode(const VnodeRef& vnode, int flags) REQUIRES(vnode->mutex);
+  Result<Opened> open_vnode(const VnodeRef& vnode, int flags, pid_t pid) REQUIRES(vnode->mutex);
   Result<> truncate(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   Result<> resize(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
-  Result<> write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset)
-      REQUIRES(vnode.mutex);
-  Result<> stage(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
-  Result<> write_private(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
+  struct Write {
+    Bytes from;
+    std::uint64_t offset = 0;
+    storage::DiskWait wait = storage::DiskWait::kWait;
+  };
+  Result<> write_at(Vnode& vnode, int flags, const Write& write) REQUIRES(vnode.mutex);
+  Result<> stage(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
+  Result<> write_private(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
   void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
 
   // volume_content.cc: where the bytes are
   Result<> open_content(Vnode& vnode) REQUIRES(vnode.mutex);
   static void close_idle_content(Vnode& vnode) REQUIRES(vnode.mutex);
-  Result<> make_private(Vnode& vnode, storage::Blocks blocks = storage::Blocks::kMayRecycle)
-      REQUIRES(vnode.mutex);
-  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode, storage::Blocks blocks)
+  // What a private segment is made for.
+  enum class Purpose : std::uint8_t {
+    kWrite,  // its writer goes on
+    kEvict,  // its bytes have to leave staging
+    kLend,   // to the kernel
+  };
+  Result<> make_private(Vnode& vnode, Purpose purpose) REQUIRES(vnode.mutex);
+  Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode, Purpose purpose)
       REQUIRES(vnode.mutex);
   void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
@@ -370,6 +390,9 @@ class Volume {
   const std::unique_ptr<storage::SegmentStore> segments_;
   const std::unique_ptr<index::Index> index_;
   const VolumeOptions options_;
+  storage::WritePool write_pool_;
+  std::atomic<std::uint64_t> cached_files_{0};
+  std::atomic<std::uint64_t> direct_files_{0};
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   std::atomic<std::int64_t> inodes_{0};

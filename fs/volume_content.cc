@@ -38,10 +38,10 @@ void Volume::close_idle_content(Vnode& vnode) {
 
 // Copy, batch, change: the bytes get a private segment, and where the index already names them it
 // names the copy before anything changes it.
-Result<> Volume::make_private(Vnode& vnode, storage::Blocks blocks) {
+Result<> Volume::make_private(Vnode& vnode, Purpose purpose) {
   SPILLFS_TRY(open_content(vnode));
   if (vnode.segment != nullptr) return {};
-  std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode, blocks));
+  std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode, purpose));
   const bool copied_up = vnode.fused != nullptr;
   if (auto copied = copy_to_private(vnode, *segment); !copied) {
     discard(segment->id());
@@ -57,7 +57,11 @@ Result<> Volume::make_private(Vnode& vnode, storage::Blocks blocks) {
 }
 
 Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnode,
-                                                                     storage::Blocks blocks) {
+                                                                     Purpose purpose) {
+  const auto blocks =
+      purpose == Purpose::kLend ? storage::Blocks::kFresh : storage::Blocks::kMayRecycle;
+  const bool direct = purpose == Purpose::kWrite && vnode.fused == nullptr &&
+                      options_.write_directly && options_.write_directly(vnode.writer);
   for (;;) {
     const auto directory = segments_->choose_directory();
     if (!directory) return tl::unexpected(no_space(directory.error()));
@@ -68,7 +72,11 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
                                                   .inode = vnode.id}},
                                 .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
     auto made = segments_->create_private(id, *directory, vnode.id, blocks);
-    if (made) return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+    if (made) {
+      if (direct) (*made)->write_directly(*staging_, write_pool_);
+      ++(direct ? direct_files_ : cached_files_);
+      return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
+    }
     discard(id);
     if (!segments_->report_failure(*directory, made.error())) {
       return tl::unexpected(no_space(made.error()));
@@ -85,6 +93,10 @@ void Volume::discard(SegmentId id) {
 }
 
 Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {
+  if (vnode.staged != nullptr && to.is_direct() &&
+      vnode.staged->size() <= storage::WriteBehind::kBatch) {
+    return to.adopt(std::move(*vnode.staged));
+  }
   if (vnode.staged != nullptr) {
     for (Bytes span : vnode.staged->spans()) SPILLFS_TRY(to.write(span, to.length()));
     return {};
@@ -125,7 +137,8 @@ bool Volume::evict_largest(const Vnode& keep) {
     vnode->mutex.unlock();
   }
   if (largest == nullptr || !largest->mutex.try_lock()) return false;
-  const bool moved = largest->staged != nullptr && make_private(*largest).has_value();
+  const bool moved =
+      largest->staged != nullptr && make_private(*largest, Purpose::kEvict).has_value();
   largest->mutex.unlock();
   return moved;
 }

@@ -54,13 +54,13 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
   // Others may remove what is there and make it anew in between.
   for (int tries = 0; !made && made.error().code == EEXIST && (flags & O_EXCL) == 0; ++tries) {
     const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
-    auto opened = found ? open_file(found->inode, flags) : fail(ENOENT, "just removed");
+    auto opened = found ? open_file(found->inode, flags, caller.pid) : fail(ENOENT, "just removed");
     if (opened || opened.error().code != ENOENT || tries == kCreateTries) return opened;
     made = make(parent, name, prototype, caller);
   }
   const VnodeRef vnode = SPILLFS_TRY(std::move(made));
   ExclusiveLock lock(vnode->mutex);
-  return open_vnode(vnode, flags);
+  return open_vnode(vnode, flags, caller.pid);
 }
 
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
@@ -78,28 +78,31 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
                            .totals = {.inodes = 1}};
   const VnodeRef vnode = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
   ExclusiveLock lock(vnode->mutex);
-  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags));
+  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags, caller.pid));
   orphaned(vnode);
   return opened;
 }
 
-Result<Opened> Volume::open_file(InodeId id, int flags) {
+Result<Opened> Volume::open_file(InodeId id, int flags, pid_t pid) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
   if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well
-  return open_vnode(vnode, flags);
+  return open_vnode(vnode, flags, pid);
 }
 
-Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags) {
+Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
   const IoMode mode = SPILLFS_TRY(choose_io_mode(*vnode, flags));
   const bool keep_cache = knows_pages(*vnode);
   revive(*vnode);
   ++vnode->opens;
-  if (may_write(flags)) ++vnode->writers;
+  if (may_write(flags)) {
+    ++vnode->writers;
+    vnode->writer = pid;
+  }
   if (mode == IoMode::kCached) ++vnode->cached;
   if (mode == IoMode::kPassthrough) ++vnode->passthroughs;
   if (mode == IoMode::kPassthrough && may_write(flags)) {
@@ -126,29 +129,31 @@ Result<std::size_t> Volume::read(HandleId id, MutableBytes into, std::uint64_t o
   return into.size();
 }
 
-Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset) {
+Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset, storage::DiskWait wait) {
   const Handle open = SPILLFS_TRY(handle(id));
   if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
   ExclusiveLock lock(open.vnode->mutex);
   if (from.empty()) return {};
-  return write_at(*open.vnode, open.flags, from, offset);
+  return write_at(*open.vnode, open.flags, {.from = from, .offset = offset, .wait = wait});
 }
 
-Result<> Volume::write_at(Vnode& vnode, int flags, Bytes from, std::uint64_t offset) {
+Result<> Volume::write_at(Vnode& vnode, int flags, const Write& write) {
+  const auto [from, offset, wait] = write;
   SPILLFS_TRY(catch_up(vnode));
   const std::uint64_t end = SPILLFS_TRY(range_end(offset, from.size()));
   const bool in_order = vnode.segment == nullptr && vnode.fused == nullptr &&
                         offset <= vnode.size && (vnode.staged != nullptr || vnode.size == 0) &&
                         end <= options_.fuse_limit && (flags & O_ACCMODE) == O_WRONLY;
   if (in_order) {
-    auto staged = stage(vnode, from, offset);
+    auto staged = stage(vnode, write);
     if (staged || staged.error().code != ENOBUFS) return staged;
   }
-  return write_private(vnode, from, offset);
+  return write_private(vnode, write);
 }
 
 // ENOBUFS when the arena is full of files that cannot move out now.
-Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
+Result<> Volume::stage(Vnode& vnode, const Write& write) {
+  const auto [from, offset, wait] = write;
   const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
   const std::uint64_t charge = std::max(vnode.charged, round_up(size, kBlock));
   const std::uint64_t unsealed = staging_->size() - staging_->free_bytes();
@@ -168,7 +173,8 @@ Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
   if (!written) {
     space_.settle(charge, vnode.charged);
     if (vnode.staged->size() == 0) vnode.staged.reset();
-    return written;
+    const bool again = wait == storage::DiskWait::kCallAgain && write_pool_.busy();
+    return again ? fail(kWaitForDisk, "staging is full of what the disk will have") : written;
   }
   vnode.charged = charge;
   scan(vnode, from, offset);
@@ -178,8 +184,9 @@ Result<> Volume::stage(Vnode& vnode, Bytes from, std::uint64_t offset) {
   return {};
 }
 
-Result<> Volume::write_private(Vnode& vnode, Bytes from, std::uint64_t offset) {
-  SPILLFS_TRY(make_private(vnode));
+Result<> Volume::write_private(Vnode& vnode, const Write& write) {
+  const auto [from, offset, wait] = write;
+  SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
   storage::PrivateSegment& segment = *vnode.segment;
   const std::uint64_t end = offset + from.size();
   if (!segment.streaming() || offset != segment.length()) {
@@ -199,8 +206,9 @@ Result<> Volume::write_private(Vnode& vnode, Bytes from, std::uint64_t offset) {
   vnode.charged = charge;
   vnode.dirty = true;
   forget_sums(vnode);
-  const auto written = segment.write(from, offset);
+  const auto written = segment.write(from, offset, wait);
   settle_private(vnode);
+  if (!written && written.error().code == ENOBUFS) return fail(kWaitForDisk, "the disk is behind");
   if (!written) {
     vnode.scanner.reset();
     return tl::unexpected(no_space(written.error()));
@@ -238,7 +246,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   } else if (vnode.staged != nullptr && size <= vnode.size) {
     SPILLFS_TRY(vnode.staged->truncate(size));
   } else if (size != vnode.size) {
-    SPILLFS_TRY(make_private(vnode));
+    SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
     SPILLFS_TRY(before_change_in_place(vnode));
     if (size < vnode.inode.size && vnode.inode.location.placement == Placement::kPrivate) {
       index::Inode shorter = vnode.inode;
@@ -270,7 +278,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   SPILLFS_TRY(range_end(offset, length));
   Vnode& vnode = *open.vnode;
   ExclusiveLock lock(vnode.mutex);
-  SPILLFS_TRY(make_private(vnode));
+  SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
   SPILLFS_TRY(catch_up(vnode));
   SPILLFS_TRY(before_change_in_place(vnode));
   if (how != storage::AllocateMode::kPunchHole) {
@@ -321,12 +329,17 @@ Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offse
   return copied;
 }
 
-Result<> Volume::flush(HandleId id) {
+Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
   const Handle open = SPILLFS_TRY(handle(id));
   ExclusiveLock lock(open.vnode->mutex);
   if (!may_write(open.flags)) return {};
-  SPILLFS_TRY(catch_up(*open.vnode));
-  return seal(*open.vnode);
+  Vnode& vnode = *open.vnode;
+  SPILLFS_TRY(catch_up(vnode));
+  if (wait == storage::DiskWait::kCallAgain && vnode.segment != nullptr &&
+      !SPILLFS_TRY(vnode.segment->settle())) {
+    return fail(kWaitForDisk, "the last bytes are on their way");
+  }
+  return seal(vnode);
 }
 
 Result<> Volume::fsync(HandleId id) {

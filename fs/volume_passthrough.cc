@@ -54,7 +54,7 @@ bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
 
 // False when the kernel does not take the file: then it goes on through the daemon.
 Result<bool> Volume::lend(Vnode& vnode, int flags, const Kernel& kernel) {
-  SPILLFS_TRY(make_private(vnode, storage::Blocks::kFresh));
+  SPILLFS_TRY(make_private(vnode, Purpose::kLend));
   SPILLFS_TRY(vnode.segment->stop_streaming());
   if (may_write(flags)) SPILLFS_TRY(before_lending_for_writing(vnode, kernel));
   if (vnode.backing != 0) return true;

@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fs/fuse_session.h"
+#include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
@@ -35,7 +36,20 @@ std::uint64_t reserve_for_index(const Store& store, const MountOptions& options)
   return std::max(kLeastReserve, found.f_blocks * found.f_frsize / kReserveShare);
 }
 
-std::string status_text(const WorkerStart& start, const KernelFeatures& kernel, Volume& volume) {
+constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a time
+
+VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
+  VolumeOptions out{.quota = options.quota, .fuse_limit = options.fuse_limit};
+  out.write_threads = kWriteThreads;
+  if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
+  if (options.write == WriteMode::kAuto) {
+    out.write_directly = [&memory](pid_t writer) { return memory.tight(writer); };
+  }
+  return out;
+}
+
+std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
+                        MemoryPressure& memory, Volume& volume) {
   const Volume::Status now = volume.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
@@ -46,6 +60,9 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel, 
       {"uuid", storage::hex(start.store->id())},
       {"data_directories", start.store->directories()},
       {"kernel", describe(kernel)},
+      {"memory", memory.describe()},
+      {"cached_files", now.cached_files},
+      {"direct_files", now.direct_files},
       {"inodes", now.inodes},
       {"charged_bytes", now.charged},
       {"dead_bytes", now.dead},
@@ -131,10 +148,11 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
     spdlog::warn("no ballast: {}", describe(kept.error()));
   }
   auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
-  const VolumeOptions options{.quota = start.options.quota, .fuse_limit = start.options.fuse_limit};
-  const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), options));
+  MemoryPressure memory;
+  const auto volume =
+      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, *volume); });
+  control.add("status", [&] { return status_text(start, kernel, memory, *volume); });
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));

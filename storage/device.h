@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <ctime>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ enum class AllocateMode : std::uint8_t {
 };
 
 enum class SeekKind : std::uint8_t { kData, kHole };
+
+inline constexpr std::uint64_t kDirectAlignment = 4096;  // what every disk is content with
 
 struct FileStatus {
   std::uint64_t size = 0;       // bytes
@@ -51,6 +54,9 @@ class File {
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
   // Writes all of `from`, or fails; after a failure any part of the range may have changed.
   virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
+  // Writes `parts` one after the other, past the page cache where the file system can. The parts,
+  // their lengths and `offset` are multiples of kDirectAlignment. Errors as write().
+  virtual Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) = 0;
   // Blocks behind `size` are given back, also where the size stays.
   virtual Result<> resize(std::uint64_t size) = 0;
   virtual Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) = 0;

@@ -60,6 +60,14 @@ class MemoryDevice::MemoryFile final : public File {
     return {};
   }
 
+  Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
+    for (Bytes part : parts) {
+      SPILLFS_TRY(write(part, offset));
+      offset += part.size();
+    }
+    return {};
+  }
+
   Result<> resize(std::uint64_t size) override {
     MutexLock lock(mutex_);
     drop_blocks(round_up(size, kBlock), kEverything);

@@ -36,18 +36,62 @@ Result<std::unique_ptr<PrivateSegment>> PrivateSegment::resume(Device& device,
                                segment->physical_, length));
 }
 
-Result<std::size_t> PrivateSegment::read(MutableBytes into, std::uint64_t offset) {
-  if (offset >= length_) return 0;
-  into = into.first(std::min<std::uint64_t>(into.size(), length_ - offset));
-  const std::size_t got = SPILLFS_TRY(file_->read(into, offset));
-  if (got == into.size()) return got;
-  return fail(EIO, fmt::format("private segment {} ends at {}, before its length {}",
-                               number(place_.id), offset + got, length_));
+void PrivateSegment::write_directly(Staging& staging, WritePool& pool) {
+  staging_ = &staging;
+  pool_ = &pool;
 }
 
-Result<> PrivateSegment::write(Bytes from, std::uint64_t offset) {
+Result<> PrivateSegment::adopt(StagedFile staged) {
+  const std::uint64_t size = staged.size();
+  SPILLFS_TRY(preallocate(size));
+  for (Bytes span : staged.spans()) stream_->update(span);
+  behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, 0);
+  behind_->adopt(std::move(staged));
+  length_ = size;
+  return {};
+}
+
+Result<bool> PrivateSegment::settle() {
+  if (lost_) return tl::unexpected(*lost_);
+  return behind_ == nullptr ? true : behind_->finish();
+}
+
+// Everything is in the backing file, or what is lost is known.
+Result<> PrivateSegment::drain() {
+  if (lost_) return tl::unexpected(*lost_);
+  if (behind_ == nullptr) return {};
+  auto drained = behind_->drain();
+  if (!drained) lost_ = drained.error();
+  behind_.reset();
+  physical_ = std::max(physical_, round_up(length_, kDirectAlignment));
+  return drained;
+}
+
+Result<std::size_t> PrivateSegment::read(MutableBytes into, std::uint64_t offset) {
+  if (offset >= length_) return 0;
+  // Where bytes were lost there may be another file's.
+  if (lost_) return tl::unexpected(*lost_);
+  into = into.first(std::min<std::uint64_t>(into.size(), length_ - offset));
+  std::vector<WriteBehind::Range> staged;
+  if (behind_ != nullptr) staged = SPILLFS_TRY(behind_->read(into, offset));
+  std::sort(staged.begin(), staged.end(), [](auto a, auto b) { return a.from < b.from; });
+  staged.push_back({.from = into.size(), .to = into.size()});
+  std::size_t done = 0;
+  for (const WriteBehind::Range& range : staged) {
+    const MutableBytes gap = into.subspan(done, range.from - done);
+    const std::size_t got = gap.empty() ? 0 : SPILLFS_TRY(file_->read(gap, offset + done));
+    if (got != gap.size()) {
+      return fail(EIO, fmt::format("private segment {} ends at {}, before its length {}",
+                                   number(place_.id), offset + done + got, length_));
+    }
+    done = range.to;
+  }
+  return into.size();
+}
+
+Result<> PrivateSegment::write(Bytes from, std::uint64_t offset, DiskWait wait) {
   if (from.empty()) return {};
-  if (stream_ && offset == length_) return append(from);
+  if (stream_ && offset == length_) return append(from, wait);
   SPILLFS_TRY(stop_streaming());
   const std::uint64_t end = offset + from.size();
   physical_ = std::max(physical_, end);
@@ -56,14 +100,39 @@ Result<> PrivateSegment::write(Bytes from, std::uint64_t offset) {
   return {};
 }
 
-Result<> PrivateSegment::append(Bytes from) {
+Result<> PrivateSegment::append(Bytes from, DiskWait wait) {
   const std::uint64_t end = length_ + from.size();
   SPILLFS_TRY(preallocate(end));
-  physical_ = std::max(physical_, end);
-  SPILLFS_TRY(file_->write(from, length_));
+  if (!SPILLFS_TRY(append_directly(from, wait))) {
+    physical_ = std::max(physical_, end);
+    SPILLFS_TRY(file_->write(from, length_));
+  }
   stream_->update(from);
   length_ = end;
   return {};
+}
+
+// False when the bytes have to go through the page cache.
+Result<bool> PrivateSegment::append_directly(Bytes from, DiskWait wait) {
+  if (lost_) return tl::unexpected(*lost_);
+  if (behind_ != nullptr && behind_->finishing()) {  // a seal, and the stream goes on
+    const bool done = SPILLFS_TRY(settle());
+    if (!done && wait == DiskWait::kCallAgain)
+      return fail(ENOBUFS, "the last bytes are on their way");
+    SPILLFS_TRY(drain());
+  }
+  if (behind_ == nullptr && pool_ != nullptr && length_ % kDirectAlignment == 0) {
+    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, length_);
+  }
+  if (behind_ == nullptr) return false;
+  if (from.size() <= WriteBehind::kBatch) {
+    auto taken = behind_->append(from);
+    if (taken) return true;
+    const bool again = wait == DiskWait::kCallAgain && pool_->busy();
+    if (taken.error().code != ENOBUFS || again) return tl::unexpected(taken.error());
+  }
+  SPILLFS_TRY(drain());
+  return false;
 }
 
 Result<> PrivateSegment::preallocate(std::uint64_t end) {
@@ -73,7 +142,10 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
   // space; where there is no room for that, just what is asked for.
   const std::uint64_t ahead = from + std::min(step_, std::max(from, end - from));
   for (std::uint64_t to : {std::max(ahead, end), end}) {
-    auto allocated = file_->allocate(AllocateMode::kKeepSize, from, to - from);
+    // A direct write that extends the file is slow.
+    const auto mode = pool_ != nullptr ? AllocateMode::kExtend : AllocateMode::kKeepSize;
+    if (pool_ != nullptr) physical_ = std::max(physical_, to);
+    auto allocated = file_->allocate(mode, from, to - from);
     if (allocated) {
       preallocated_ = to;
       return {};
@@ -88,6 +160,7 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
 }
 
 Result<> PrivateSegment::stop_streaming() {
+  SPILLFS_TRY(drain());
   if (stream_ || physical_ > length_) {
     SPILLFS_TRY(file_->resize(length_));
     physical_ = length_;
@@ -119,6 +192,7 @@ Result<> PrivateSegment::allocate(AllocateMode mode, std::uint64_t offset, std::
 
 Result<std::uint64_t> PrivateSegment::seek(SeekKind kind, std::uint64_t offset) {
   if (offset >= length_) return fail(ENXIO, "seek behind the end");
+  if (behind_ != nullptr) return kind == SeekKind::kData ? offset : length_;
   const std::uint64_t found = SPILLFS_TRY(file_->seek(kind, offset));
   if (found < length_) return found;
   if (kind == SeekKind::kData) return fail(ENXIO, "no more data");
@@ -126,6 +200,7 @@ Result<std::uint64_t> PrivateSegment::seek(SeekKind kind, std::uint64_t offset) 
 }
 
 Result<> PrivateSegment::trim() {
+  SPILLFS_TRY(drain());
   if (!stream_ && physical_ == length_) return {};
   SPILLFS_TRY(file_->resize(length_));
   physical_ = preallocated_ = length_;

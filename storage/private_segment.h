@@ -21,8 +21,11 @@
 #include "storage/chunk_summer.h"
 #include "storage/device.h"
 #include "storage/format.h"
+#include "storage/write_behind.h"
 
 namespace spillfs::storage {
+
+enum class DiskWait : std::uint8_t { kWait, kCallAgain };
 
 class PrivateSegment {
  public:
@@ -40,11 +43,23 @@ class PrivateSegment {
   static Result<std::unique_ptr<PrivateSegment>> resume(Device& device, std::shared_ptr<File> file,
                                                         Place place, std::uint64_t length);
 
+  // The stream's bytes go to disk past the page cache, by `pool`, from now on. Both outlive it.
+  void write_directly(Staging& staging, WritePool& pool);
+  [[nodiscard]] bool is_direct() const { return pool_ != nullptr; }
+  // Takes over a new file's staged bytes, at most WriteBehind::kBatch; after write_directly(),
+  // before any write.
+  Result<> adopt(StagedFile staged);
+  // Whether all of the stream that is to be written directly is on disk, or else is on its way
+  // there: ask again when a job of the pool is done.
+  Result<bool> settle();
+
   // Fewer bytes than asked only at length(). EIO, with segment and offset, when the backing file
   // ends before it.
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset);
   // Writes all of `from`. ENOSPC before anything is written where the stream cannot preallocate.
-  Result<> write(Bytes from, std::uint64_t offset);
+  // With kCallAgain ENOBUFS, and nothing written, when it would have to wait for the disk: a job of
+  // the pool that ends makes room. Then `from` is at most WriteBehind::kBatch bytes.
+  Result<> write(Bytes from, std::uint64_t offset, DiskWait wait = DiskWait::kWait);
   // Sets length(). To 0 starts a new stream; to the same length changes nothing.
   Result<> truncate(std::uint64_t size);
   // As fallocate(2): length() grows with kExtend and kZero.
@@ -79,7 +94,9 @@ class PrivateSegment {
 
  private:
   PrivateSegment(Device& device, std::shared_ptr<File> file, Place place);
-  Result<> append(Bytes from);
+  Result<> append(Bytes from, DiskWait wait);
+  Result<bool> append_directly(Bytes from, DiskWait wait);
+  Result<> drain();
   Result<> preallocate(std::uint64_t end);
 
   Device& device_;
@@ -91,6 +108,10 @@ class PrivateSegment {
   std::uint64_t physical_ = 0;         // what the backing file's size is at most, >= length_
   std::uint64_t preallocated_ = 0;     // of a stream: blocks exist up to here
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
+  Staging* staging_ = nullptr;         // of a stream that is written directly
+  WritePool* pool_ = nullptr;
+  std::unique_ptr<WriteBehind> behind_;
+  std::optional<Error> lost_;  // bytes that had been taken did not reach the disk
   std::atomic<bool> name_synced_ = false;
 };
 

@@ -110,6 +110,19 @@ Result<> StagedFile::truncate(std::uint64_t size) {
   return {};
 }
 
+std::vector<Bytes> StagedFile::padded_spans(std::uint64_t alignment) const {
+  std::vector<Bytes> spans = this->spans();
+  const std::uint64_t used = size_ % Staging::kBlock;
+  const std::uint64_t padded = round_up(used, alignment);
+  if (used != padded) {
+    const MutableBytes block = staging_->block(blocks_[size_ / Staging::kBlock]);
+    std::fill(block.begin() + static_cast<std::ptrdiff_t>(used),
+              block.begin() + static_cast<std::ptrdiff_t>(padded), std::byte{0});
+    spans.back() = block.first(padded);
+  }
+  return spans;
+}
+
 std::vector<Bytes> StagedFile::spans() const {
   std::vector<Bytes> spans;
   for (std::uint64_t at = 0; at < size_; at += Staging::kBlock) {

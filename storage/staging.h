@@ -78,6 +78,9 @@ class StagedFile {
   [[nodiscard]] std::uint64_t size() const { return size_; }
   // The bytes in order, for an append to a segment; valid until the next change.
   [[nodiscard]] std::vector<Bytes> spans() const;
+  // As spans(), with zeros behind the last byte up to a multiple of `alignment`, which divides
+  // Staging::kBlock. Blocks begin at page borders, so each span is aligned, too.
+  [[nodiscard]] std::vector<Bytes> padded_spans(std::uint64_t alignment) const;
 
  private:
   Staging* staging_;

@@ -52,6 +52,7 @@ def options(chooser):
     return ",".join(f"{name}={chooser.choice(values)}" for name, values in (
         ("fuse_limit", ("0", "64KiB", "1MiB", "4MiB", "4MiB")), ("segment_size", ("1MiB", "8MiB")),
         ("staging", ("1MiB", "1MiB", "8MiB")), ("pool", ("0", "8MiB")),
+        ("write", ("cached", "direct")),
         ("without", ("none", "none", "passthrough", "direct_mmap:passthrough", "all"))))
 
 

@@ -12,12 +12,16 @@ namespace {
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 
+void wait(Parking& parking, Parking::Attempt attempt) {
+  parking.wait(std::move(attempt), parking.now());
+}
+
 TEST(Parking, RunsWhatItIsGiven) {
   Parking parking(10s);
   std::promise<void> ran;
   parking.run([&ran](Parking::Try) {
     ran.set_value();
-    return true;
+    return Parking::Outcome::kAnswered;
   });
   EXPECT_EQ(ran.get_future().wait_for(20s), std::future_status::ready);
 }
@@ -27,11 +31,11 @@ TEST(Parking, TriesAgainUntilThereIsSpace) {
   std::atomic<bool> space{false};
   std::atomic<int> tries{0};
   std::promise<Parking::Try> answered;
-  parking.wait_for_space([&](Parking::Try how) {
+  wait(parking, [&](Parking::Try how) {
     ++tries;
-    if (!space) return false;
+    if (!space) return Parking::Outcome::kNeedsSpace;
     answered.set_value(how);
-    return true;
+    return Parking::Outcome::kAnswered;
   });
   while (tries < 2) std::this_thread::sleep_for(1ms);
   space = true;
@@ -44,10 +48,10 @@ TEST(Parking, TriesAgainUntilThereIsSpace) {
 TEST(Parking, PatienceEnds) {
   Parking parking(1ms);
   std::promise<void> last;
-  parking.wait_for_space([&](Parking::Try how) {
-    if (how != Parking::Try::kLast) return false;
+  wait(parking, [&](Parking::Try how) {
+    if (how != Parking::Try::kLast) return Parking::Outcome::kNeedsSpace;
     last.set_value();
-    return true;
+    return Parking::Outcome::kAnswered;
   });
   EXPECT_EQ(last.get_future().wait_for(20s), std::future_status::ready);
 }
@@ -55,13 +59,13 @@ TEST(Parking, PatienceEnds) {
 TEST(Parking, TooManyAreAnsweredAtOnce) {
   std::atomic<std::size_t> answered{0};
   const auto full = [&answered](Parking::Try how) {
-    if (how == Parking::Try::kMayWait) return false;
+    if (how == Parking::Try::kMayWait) return Parking::Outcome::kNeedsSpace;
     ++answered;
-    return true;
+    return Parking::Outcome::kAnswered;
   };
   {
     Parking parking(600s);
-    for (std::size_t i = 0; i < Parking::kLimit + 10; ++i) parking.wait_for_space(full);
+    for (std::size_t i = 0; i < Parking::kLimit + 10; ++i) wait(parking, full);
   }
   EXPECT_EQ(answered, Parking::kLimit + 10) << "its end answers the rest";
 }
