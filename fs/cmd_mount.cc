@@ -119,7 +119,7 @@ std::string mount_help() {
   for (const OptionSpec& spec : option_table()) {
     const std::string name =
         spec.value.empty() ? std::string(spec.name) : fmt::format("{}={}", spec.name, spec.value);
-    text += fmt::format("  {:<22} {} [{}]\n", name, spec.help, spec.fallback);
+    text += fmt::format("  {:<27} {} [{}]\n", name, spec.help, spec.fallback);
   }
   return text;
 }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "fs/fuse_api.h"
+#include "storage/base/bytes.h"
 
 namespace spillfs::fs {
 namespace {
@@ -66,6 +67,7 @@ std::string unescape(const std::string& text) {
 }
 
 struct MountEntry {
+  std::string device;  // "0:51"
   std::string where;
   std::string type;
 };
@@ -78,7 +80,7 @@ std::vector<MountEntry> mount_table() {
     std::istringstream words(line);
     std::string skip;
     MountEntry entry;
-    words >> skip >> skip >> skip >> skip >> entry.where;
+    words >> skip >> skip >> entry.device >> skip >> entry.where;
     while (words >> skip && skip != "-") {
     }
     words >> entry.type;
@@ -114,6 +116,20 @@ Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, 
   Fd fuse(::fcntl(fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));
   if (!fuse) return fail_errno(errno, "keep the FUSE descriptor");
   return fuse;
+}
+
+Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes) {
+  std::string device;
+  for (const MountEntry& entry : mount_table()) {
+    if (entry.where == mountpoint) device = entry.device;
+  }
+  const std::string name = fmt::format("/sys/class/bdi/{}/read_ahead_kb", device);
+  const Fd file(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
+  const std::string text = std::to_string(bytes / kKiB);
+  if (!file || ::write(file.get(), text.data(), text.size()) < 0) {
+    return fail_errno(errno, "write " + name);
+  }
+  return {};
 }
 
 Result<> unmount_fuse(const std::string& mountpoint) {

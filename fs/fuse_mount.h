@@ -18,6 +18,10 @@ enum class AllowOther : std::uint8_t { kNo, kYes };
 // mount ends when its last copy is closed. `source` is what mount(8) shows.
 Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other);
 
+// How far the kernel reads ahead of a reader whose file it caches, in bytes; 128 KiB until it is
+// told. EACCES for an ordinary user.
+Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes);
+
 // Takes the mount out of the tree, also where files are open in it.
 Result<> unmount_fuse(const std::string& mountpoint);
 

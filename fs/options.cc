@@ -74,6 +74,13 @@ Result<> set_write(MountOptions& options, std::string_view text) {
   return {};
 }
 
+Result<> set_resum(MountOptions& options, std::string_view text) {
+  if (text != "yes" && text != "no")
+    return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
+  options.background_checksums = text == "yes";
+  return {};
+}
+
 Result<> set_without(MountOptions& options, std::string_view text) {
   options.without = SPILLFS_TRY(parse_features(text));
   return {};
@@ -136,6 +143,13 @@ std::vector<OptionSpec> make_table() {
        "tight)",
        set_write,
        [](const O& o) { return std::string(kWriteModes.at(static_cast<std::size_t>(o.write))); }},
+      {"write_behind", "SIZE", "1GiB", "bytes of a cached file that may wait to be written to disk",
+       set_size(&O::write_behind, 16 * kMiB, kNoLimit), show_size(&O::write_behind)},
+      {"read_ahead", "SIZE", "4MiB", "how far the kernel reads ahead where there is no passthrough",
+       set_size(&O::read_ahead, 0, kGiB), show_size(&O::read_ahead)},
+      {"background_checksums", "YESNO", "yes",
+       "make the sums of files that were changed in place, after their last writer", set_resum,
+       [](const O& o) { return std::string(o.background_checksums ? "yes" : "no"); }},
       {"threads", "N", "4", "threads that receive requests", set_threads,
        [](const O& o) { return std::to_string(o.threads); }},
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",

@@ -28,6 +28,9 @@ struct MountOptions {
   std::uint64_t block_cache = 64 * kMiB;
   std::optional<std::uint64_t> index_reserve;  // bytes; none: max(256 MiB, 2 %)
   WriteMode write = WriteMode::kAuto;
+  std::uint64_t write_behind = kGiB;    // bytes of a file
+  std::uint64_t read_ahead = 4 * kMiB;  // bytes
+  bool background_checksums = true;
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

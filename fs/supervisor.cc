@@ -101,6 +101,9 @@ Result<> Supervisor::start() {
   auto init = answer_init(fuse_.get(), plan_.options.without);
   auto started = init ? fork_worker(*std::move(init)) : Result<>(tl::unexpected(init.error()));
   if (started) {
+    auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
+    if (!ahead)
+      spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
     if (plan_.background) leave_terminal();
     return {};
   }

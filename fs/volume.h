@@ -94,6 +94,8 @@ struct VolumeOptions {
   // Whether the bytes that process `writer` streams into a new private segment go to disk past the
   // page cache. Not set: never.
   std::function<bool(pid_t writer)> write_directly;
+  std::uint64_t write_behind = 0;  // bytes of a cached stream that may be dirty; 0: any number
+  bool background_checksums = true;
   unsigned write_threads = 0;  // that write so; 0: whoever has a batch full
 };
 
@@ -238,6 +240,11 @@ class Volume {
     std::uint64_t live = 0;  // with those that are being written
     bool damaged = false;    // could not be compacted: left as it is until the next start
   };
+  // A record that is being moved.
+  struct Copy {
+    VnodeRef vnode;
+    Location from, to;
+  };
   // Numbers handed out from a block reserved in the index.
   struct Numbers {
     std::uint64_t next = 0;
@@ -379,7 +386,10 @@ class Volume {
   Result<> compact_all();
   Result<> compact_worst();
   Result<> compact(SegmentId segment);
-  Result<> compact_record(const index::Record& record);
+  Result<> copy_record(const index::Record& record, std::vector<Copy>& copies);
+  Result<> name_copies(const std::vector<Copy>& copies);
+  Result<> sync_copies(const std::vector<Copy>& copies);
+  Result<bool> name_copy(const Copy& copy);
   void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
   bool may_recycle(SegmentId id) EXCLUDES(reclaim_mutex_);
   bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);

@@ -73,7 +73,11 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
                                 .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
     auto made = segments_->create_private(id, *directory, vnode.id, blocks);
     if (made) {
-      if (direct) (*made)->write_directly(*staging_, write_pool_);
+      if (direct) {
+        (*made)->write_directly(*staging_, write_pool_);
+      } else if (purpose == Purpose::kWrite && options_.write_behind != 0) {
+        (*made)->write_cached(write_pool_, options_.write_behind);
+      }
       ++(direct ? direct_files_ : cached_files_);
       return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
     }
@@ -206,15 +210,20 @@ Result<> Volume::read_verified(Vnode& vnode, MutableBytes into, std::uint64_t of
     if (known) {
       SPILLFS_TRY(read_sealed(vnode, into.first(part), offset));
     } else {
-      chunk.resize(length);
-      SPILLFS_TRY(read_sealed(vnode, chunk, start));
-      if (xxh3(chunk) != sum) {
+      const bool in_place = part == length;
+      if (!in_place) chunk.resize(length);
+      const MutableBytes whole = in_place ? into.first(part) : MutableBytes(chunk);
+      SPILLFS_TRY(read_sealed(vnode, whole, start));
+      if (xxh3(whole) != sum) {
         const Location& location = vnode.inode.location;
         spdlog::error("segment {} is damaged at {}: the bytes of inode {} do not match their sum",
                       number(location.segment), location.data_offset + start, number(vnode.id));
         return fail(EIO, "checksum mismatch");
       }
-      std::copy_n(chunk.begin() + static_cast<std::ptrdiff_t>(offset - start), part, into.begin());
+      if (!in_place) {
+        std::copy_n(chunk.begin() + static_cast<std::ptrdiff_t>(offset - start), part,
+                    into.begin());
+      }
       MutexLock lock(vnode.sums_mutex);
       if (number_of_chunk < vnode.verified.size()) vnode.verified[number_of_chunk] = true;
     }

@@ -384,8 +384,8 @@ Result<> Volume::release(HandleId id) {
   if (sealed) sealed = seal(*vnode);
   if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());
   if (vnode->opens == 0 && vnode->inode.links == 0) orphaned(vnode);
-  if (vnode->writers == 0 && vnode->inode.links != 0 && !vnode->inode.sums_valid &&
-      vnode->inode.location.placement == Placement::kPrivate) {
+  if (options_.background_checksums && vnode->writers == 0 && vnode->inode.links != 0 &&
+      !vnode->inode.sums_valid && vnode->inode.location.placement == Placement::kPrivate) {
     MutexLock reclaim(reclaim_mutex_);
     unsummed_.insert(number(vnode->id));
   }

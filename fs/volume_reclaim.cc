@@ -264,18 +264,25 @@ Result<> Volume::compact_worst() {
   return full ? Result<>() : done;  // no room for copies: nothing to gain here
 }
 
-// Moves what is live; the dead segment goes with the next reclaim_dead().
+// Moves what is live; the dead segment goes with the next reclaim_dead(). Copies of many records
+// are synced together, then each is named.
 Result<> Volume::compact(SegmentId segment) {
   std::uint64_t from = 0;
   for (;;) {
     const auto records = SPILLFS_TRY(index_->records(segment, from, kPage));
     if (records.empty()) return {};
+    std::vector<Copy> copies;
     for (const index::Record& record : records) {
-      auto moved = compact_record(record);
+      auto copied = copy_record(record, copies);
       // A damaged record stays where it is; the others must not stay with it.
-      if (!moved && moved.error().code != EIO && moved.error().code != ENOENT) return moved;
-      if (!moved) mark_damaged(segment, moved.error());
+      const bool goes_on = copied || copied.error().code == EIO || copied.error().code == ENOENT;
+      if (!copied && goes_on) mark_damaged(segment, copied.error());
+      if (!goes_on) {
+        static_cast<void>(name_copies(copies));
+        return copied;
+      }
     }
+    SPILLFS_TRY(name_copies(copies));
     from = records.back().offset + 1;
   }
 }
@@ -289,14 +296,17 @@ void Volume::mark_damaged(SegmentId segment, const Error& why) {
   damaged = true;
 }
 
-Result<> Volume::compact_record(const index::Record& record) {
+Result<> Volume::copy_record(const index::Record& record, std::vector<Copy>& copies) {
   auto found = acquire(record.inode);
   if (!found && found.error().code == ENOENT) return {};
   const VnodeRef vnode = SPILLFS_TRY(std::move(found));
-  ExclusiveLock lock(vnode->mutex);
-  const Location from = vnode->inode.location;
-  if (from.segment != record.segment || from.record_offset != record.offset) return {};
-  if (vnode->inode.links == 0 || vnode->dirty) return {};  // it dies or moves by itself
+  Location from;
+  {
+    SharedLock lock(vnode->mutex);
+    from = vnode->inode.location;
+    if (from.segment != record.segment || from.record_offset != record.offset) return {};
+    if (vnode->inode.links == 0 || vnode->dirty) return {};  // it dies or moves by itself
+  }
   const auto file = SPILLFS_TRY(segments_->open_fused(from.segment, from.directory));
   storage::RecordInfo info = SPILLFS_TRY(read_record(from)).info;
   std::vector<std::byte> data(from.length);
@@ -306,28 +316,56 @@ Result<> Volume::compact_record(const index::Record& record) {
   }
   const std::array payload{Bytes(data)};
   const Location to = SPILLFS_TRY(append_fused(info, payload));
-  const auto copy = segments_->open_fused(to.segment, to.directory);
-  auto synced = copy ? (*copy)->sync() : Result<>(tl::unexpected(copy.error()));
-  if (!synced) {
-    abandon_record(to.segment, to.record_length);
-    return synced;
-  }
-  index::Inode moved = vnode->inode;
-  moved.location = to;
-  index::Batch batch{.put_inodes = {moved},
-                     .put_records = {{to.segment, to.record_offset, vnode->id}}};
-  const auto length = static_cast<std::int64_t>(to.record_length);
-  batch.segments.push_back({.segment = to.segment, .bytes = length, .live = length});
-  release_location(vnode->inode, batch);
-  if (auto done = index_->commit(batch); !done) {
-    abandon_record(to.segment, to.record_length);
-    return done;
-  }
-  commit_record(to);
-  kill_record(from);
-  vnode->inode = std::move(moved);
-  if (vnode->fused != nullptr) vnode->fused = *copy;
+  copies.push_back({.vnode = vnode, .from = from, .to = to});
   return {};
+}
+
+Result<> Volume::name_copies(const std::vector<Copy>& copies) {
+  Result<> first = sync_copies(copies);
+  for (const Copy& copy : copies) {
+    auto named = first ? name_copy(copy) : Result<bool>(false);
+    if (!named || !*named) abandon_record(copy.to.segment, copy.to.record_length);
+    if (!named && first) first = tl::unexpected(named.error());
+  }
+  return first;
+}
+
+Result<> Volume::sync_copies(const std::vector<Copy>& copies) {
+  SegmentId synced = kNoSegment;  // they come in order, a segment after the other
+  for (const Copy& copy : copies) {
+    if (copy.to.segment == synced) continue;
+    const auto file = SPILLFS_TRY(segments_->open_fused(copy.to.segment, copy.to.directory));
+    SPILLFS_TRY(file->sync());
+    synced = copy.to.segment;
+  }
+  return {};
+}
+
+// False when the file has changed meanwhile.
+Result<bool> Volume::name_copy(const Copy& copy) {
+  Vnode& vnode = *copy.vnode;
+  ExclusiveLock lock(vnode.mutex);
+  const Location& now = vnode.inode.location;
+  const bool same =
+      now.segment == copy.from.segment && now.record_offset == copy.from.record_offset;
+  if (!same || !vnode.loaded || vnode.inode.links == 0 || vnode.dirty) return false;
+  index::Inode moved = vnode.inode;
+  moved.location = copy.to;
+  index::Batch batch{.put_inodes = {moved},
+                     .put_records = {{copy.to.segment, copy.to.record_offset, vnode.id}}};
+  const auto length = static_cast<std::int64_t>(copy.to.record_length);
+  batch.segments.push_back({.segment = copy.to.segment, .bytes = length, .live = length});
+  release_location(vnode.inode, batch);
+  const auto opened = vnode.fused != nullptr
+                          ? segments_->open_fused(copy.to.segment, copy.to.directory)
+                          : Result<std::shared_ptr<storage::File>>(nullptr);
+  const auto file = SPILLFS_TRY(opened);
+  SPILLFS_TRY(index_->commit(batch));
+  commit_record(copy.to);
+  kill_record(copy.from);
+  vnode.inode = std::move(moved);
+  if (file != nullptr) vnode.fused = file;
+  return true;
 }
 
 bool Volume::may_sum(const Vnode& vnode) {

@@ -41,9 +41,14 @@ constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
   VolumeOptions out{.quota = options.quota, .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
+  out.write_behind = options.write_behind;
+  out.background_checksums = options.background_checksums;
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
-    out.write_directly = [&memory](pid_t writer) { return memory.tight(writer); };
+    // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
+    out.write_directly = [&memory](pid_t writer) {
+      return memory.tight(writer) || memory.tight(::getpid());
+    };
   }
   return out;
 }

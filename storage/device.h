@@ -57,6 +57,9 @@ class File {
   // Writes `parts` one after the other, past the page cache where the file system can. The parts,
   // their lengths and `offset` are multiples of kDirectAlignment. Errors as write().
   virtual Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) = 0;
+  // Writes the range's dirty pages to disk and waits for it; they stay cached. Says nothing about
+  // whether they survive power loss.
+  virtual Result<> write_back(std::uint64_t offset, std::uint64_t length) = 0;
   // Blocks behind `size` are given back, also where the size stays.
   virtual Result<> resize(std::uint64_t size) = 0;
   virtual Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) = 0;

@@ -31,6 +31,10 @@ class FaultyFile final : public File {
     }
     return injected(*fault);
   }
+  Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
+    if (const auto fault = plan_->next()) return injected(*fault);
+    return inner_->write_back(offset, length);
+  }
   Result<> resize(std::uint64_t size) override {
     if (const auto fault = plan_->next()) return injected(*fault);
     return inner_->resize(size);

@@ -98,6 +98,14 @@ class OpenFile final : public File {
     return {};
   }
 
+  Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
+    constexpr unsigned kAll =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    return check(
+        ::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), kAll),
+        "write back");
+  }
+
   Result<> resize(std::uint64_t size) override {
     return check(::ftruncate(fd_.get(), static_cast<off_t>(size)), "resize");
   }

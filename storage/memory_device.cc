@@ -68,6 +68,8 @@ class MemoryDevice::MemoryFile final : public File {
     return {};
   }
 
+  Result<> write_back(std::uint64_t /*offset*/, std::uint64_t /*length*/) override { return {}; }
+
   Result<> resize(std::uint64_t size) override {
     MutexLock lock(mutex_);
     drop_blocks(round_up(size, kBlock), kEverything);

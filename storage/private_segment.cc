@@ -41,6 +41,12 @@ void PrivateSegment::write_directly(Staging& staging, WritePool& pool) {
   pool_ = &pool;
 }
 
+void PrivateSegment::write_cached(WritePool& pool, std::uint64_t window) {
+  pool_ = &pool;
+  window_ = window;
+  write_back_ = std::make_shared<WriteBack>(pool, file_);
+}
+
 Result<> PrivateSegment::adopt(StagedFile staged) {
   const std::uint64_t size = staged.size();
   SPILLFS_TRY(preallocate(size));
@@ -103,13 +109,22 @@ Result<> PrivateSegment::write(Bytes from, std::uint64_t offset, DiskWait wait) 
 Result<> PrivateSegment::append(Bytes from, DiskWait wait) {
   const std::uint64_t end = length_ + from.size();
   SPILLFS_TRY(preallocate(end));
-  if (!SPILLFS_TRY(append_directly(from, wait))) {
-    physical_ = std::max(physical_, end);
-    SPILLFS_TRY(file_->write(from, length_));
-  }
+  if (!SPILLFS_TRY(append_directly(from, wait))) SPILLFS_TRY(append_cached(from, wait));
   stream_->update(from);
   length_ = end;
   return {};
+}
+
+Result<> PrivateSegment::append_cached(Bytes from, DiskWait wait) {
+  if (write_back_ != nullptr) {
+    auto within = write_back_->keep_within(window_, length_);
+    if (!within) lost_ = within.error();
+    if (!SPILLFS_TRY(std::move(within)) && wait == DiskWait::kCallAgain && pool_->busy()) {
+      return fail(ENOBUFS, "too much is dirty");
+    }
+  }
+  physical_ = std::max(physical_, length_ + from.size());
+  return file_->write(from, length_);
 }
 
 // False when the bytes have to go through the page cache.
@@ -121,7 +136,7 @@ Result<bool> PrivateSegment::append_directly(Bytes from, DiskWait wait) {
       return fail(ENOBUFS, "the last bytes are on their way");
     SPILLFS_TRY(drain());
   }
-  if (behind_ == nullptr && pool_ != nullptr && length_ % kDirectAlignment == 0) {
+  if (behind_ == nullptr && is_direct() && length_ % kDirectAlignment == 0) {
     behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, length_);
   }
   if (behind_ == nullptr) return false;
@@ -143,8 +158,8 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
   const std::uint64_t ahead = from + std::min(step_, std::max(from, end - from));
   for (std::uint64_t to : {std::max(ahead, end), end}) {
     // A direct write that extends the file is slow.
-    const auto mode = pool_ != nullptr ? AllocateMode::kExtend : AllocateMode::kKeepSize;
-    if (pool_ != nullptr) physical_ = std::max(physical_, to);
+    const auto mode = is_direct() ? AllocateMode::kExtend : AllocateMode::kKeepSize;
+    if (is_direct()) physical_ = std::max(physical_, to);
     auto allocated = file_->allocate(mode, from, to - from);
     if (allocated) {
       preallocated_ = to;

@@ -21,6 +21,7 @@
 #include "storage/chunk_summer.h"
 #include "storage/device.h"
 #include "storage/format.h"
+#include "storage/write_back.h"
 #include "storage/write_behind.h"
 
 namespace spillfs::storage {
@@ -45,7 +46,10 @@ class PrivateSegment {
 
   // The stream's bytes go to disk past the page cache, by `pool`, from now on. Both outlive it.
   void write_directly(Staging& staging, WritePool& pool);
-  [[nodiscard]] bool is_direct() const { return pool_ != nullptr; }
+  // The stream's bytes go through the page cache; beyond `window` dirty bytes `pool` writes the
+  // oldest to disk.
+  void write_cached(WritePool& pool, std::uint64_t window);
+  [[nodiscard]] bool is_direct() const { return staging_ != nullptr; }
   // Takes over a new file's staged bytes, at most WriteBehind::kBatch; after write_directly(),
   // before any write.
   Result<> adopt(StagedFile staged);
@@ -96,6 +100,7 @@ class PrivateSegment {
   PrivateSegment(Device& device, std::shared_ptr<File> file, Place place);
   Result<> append(Bytes from, DiskWait wait);
   Result<bool> append_directly(Bytes from, DiskWait wait);
+  Result<> append_cached(Bytes from, DiskWait wait);
   Result<> drain();
   Result<> preallocate(std::uint64_t end);
 
@@ -108,8 +113,10 @@ class PrivateSegment {
   std::uint64_t physical_ = 0;         // what the backing file's size is at most, >= length_
   std::uint64_t preallocated_ = 0;     // of a stream: blocks exist up to here
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
-  Staging* staging_ = nullptr;         // of a stream that is written directly
   WritePool* pool_ = nullptr;
+  Staging* staging_ = nullptr;  // of a stream that is written directly
+  std::uint64_t window_ = 0;    // of a cached one; 0: no limit
+  std::shared_ptr<WriteBack> write_back_;
   std::unique_ptr<WriteBehind> behind_;
   std::optional<Error> lost_;  // bytes that had been taken did not reach the disk
   std::atomic<bool> name_synced_ = false;
