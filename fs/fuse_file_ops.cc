@@ -345,6 +345,7 @@ void reply_opened(fuse_req_t request, const Opened& opened) {
 Bytes current_request() { return request_of_this_thread; }
 
 void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
+  context.requests->count(request);
   if (is_tmpfile(request)) return serve_tmpfile(context, request);
   request_of_this_thread = request;
   fuse_buf buffer{};

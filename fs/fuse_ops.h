@@ -6,6 +6,7 @@
 #include "fs/control_files.h"
 #include "fs/fuse_api.h"
 #include "fs/fuse_kernel.h"
+#include "fs/fuse_requests.h"
 #include "fs/parking.h"
 #include "fs/volume.h"
 
@@ -16,6 +17,7 @@ struct FuseContext {
   Volume* volume = nullptr;
   ControlFiles* control = nullptr;
   Parking* parking = nullptr;
+  RequestCounters* requests = nullptr;
   int fuse = -1;  // for replies that libfuse does not know
   KernelFeatures features;
 };

@@ -43,6 +43,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
   context_ = {.volume = &volume,
               .control = &control,
               .parking = &parking_,
+              .requests = options.requests,
               .fuse = fuse_.get(),
               .features = options.features};
 }

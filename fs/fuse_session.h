@@ -23,8 +23,9 @@ class FuseSession {
     unsigned threads = 4;
     std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
     KernelFeatures features;                      // what the kernel and we agreed on
+    RequestCounters* requests = nullptr;
   };
-  // `volume` and `control` outlive the session.
+  // `volume`, `control` and `requests` outlive the session.
   static Result<std::unique_ptr<FuseSession>> open(Fd fuse, MutableBytes init, Volume& volume,
                                                    ControlFiles& control, Options options);
   FuseSession(const FuseSession&) = delete;

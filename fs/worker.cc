@@ -54,7 +54,7 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume) {
+                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests) {
   const Volume::Status now = volume.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
@@ -75,6 +75,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"quota_bytes", now.quota},
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
+      {"requests", requests.counts()},
       {"restart", "a worker that dies ends the mount"},
   };
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -156,8 +157,9 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   MemoryPressure memory;
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
+  RequestCounters requests;
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume); });
+  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
@@ -165,7 +167,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
                                      .space_wait = start.options.space_wait,
-                                     .features = kernel}));
+                                     .features = kernel,
+                                     .requests = &requests}));
   const StopOnSignal stop(*session);
   ready();
   session->run();

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// RequestCounters: how many requests of each kind the kernel has sent. Those about the control
+// files are left out, so that whoever reads the counters there does not change them.
+// Threads: every method may be called from any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "storage/base/bytes.h"
+
+namespace spillfs::fs {
+
+class RequestCounters {
+ public:
+  // `request` is raw, as read from /dev/fuse.
+  void count(Bytes request);
+  // By the names of linux/fuse.h without FUSE_; kinds that never came are not in it.
+  [[nodiscard]] std::map<std::string, std::uint64_t> counts() const;
+
+ private:
+  static constexpr std::size_t kOpcodes = 64;  // the last counts all that are beyond
+  std::array<std::atomic<std::uint64_t>, kOpcodes> counts_{};
+};
+
+}  // namespace spillfs::fs
