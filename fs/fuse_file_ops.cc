@@ -27,6 +27,7 @@ HandleId handle_of(const fuse_file_info* file) { return HandleId{file->fh}; }
 fuse_file_info control_file(std::uint64_t handle, fuse_file_info asked) {
   asked.fh = handle;
   asked.direct_io = 1;  // its length changes by itself
+  asked.noflush = 1;
   return asked;
 }
 
@@ -268,6 +269,8 @@ fuse_open_out raw_open(const Opened& opened) {
       std::memcpy(&open.padding, &opened.backing, sizeof(open.padding));  // 7.40: backing_id
       break;
   }
+  // The close of what can't write has nothing to tell; the kernel keeps the locks itself.
+  if (!opened.may_write) open.open_flags |= FOPEN_NOFLUSH;
   return open;
 }
 

@@ -75,6 +75,7 @@ struct Opened {
   Attributes attributes;
   HandleId handle;
   IoMode mode = IoMode::kCached;
+  bool may_write = true;
   bool keep_cache = true;  // of kCached: the pages that the kernel has are right
   int backing = 0;         // of kPassthrough: the id that Kernel::lend() gave the backing file
 };

@@ -114,6 +114,7 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
   return Opened{.attributes = stat_of(*vnode),
                 .handle = add_handle({.vnode = vnode, .flags = flags, .mode = mode}),
                 .mode = mode,
+                .may_write = may_write(flags),
                 .keep_cache = keep_cache,
                 .backing = vnode->backing};
 }
