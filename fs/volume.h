@@ -396,6 +396,7 @@ class Volume {
   bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<bool> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);
+  void reclaim_soon() REQUIRES(reclaim_mutex_);
 
   const std::unique_ptr<storage::Staging> staging_;
   const std::unique_ptr<storage::SegmentStore> segments_;

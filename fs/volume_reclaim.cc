@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kPage = 256;
 constexpr std::chrono::milliseconds kPause{1000};
+constexpr std::chrono::milliseconds kGather{10};
 constexpr std::chrono::milliseconds kSweep{100};  // how late the quota hears of passthrough writers
 
 void warn(const char* doing, const Result<>& result) {
@@ -40,8 +41,7 @@ void Volume::orphaned(const VnodeRef& vnode) {
   if (vnode->opens > 0 || vnode->dead != 0) return;
   vnode->dead = vnode->charged;
   space_.die(vnode->dead);
-  reclaim_kicked_ = true;
-  reclaim_wanted_.notify_all();
+  reclaim_soon();
 }
 
 // An orphan is opened, changed or named again: its bytes are not dead.
@@ -53,7 +53,12 @@ void Volume::revive(Vnode& vnode) {
 
 void Volume::forget(InodeId id) {
   MutexLock lock(reclaim_mutex_);
-  if (!orphans_.contains(number(id))) return;
+  if (orphans_.contains(number(id))) reclaim_soon();
+}
+
+// Deletes come in crowds: a run begins a moment after the first of them.
+void Volume::reclaim_soon() {
+  if (reclaim_kicked_) return;
   reclaim_kicked_ = true;
   reclaim_wanted_.notify_all();
 }
@@ -70,6 +75,9 @@ void Volume::reclaim_loop(const std::stop_token& stop) {
     {
       MutexLock lock(reclaim_mutex_);
       if (!reclaim_kicked_) reclaim_wanted_.wait_for(reclaim_mutex_, pause);
+      // kick_reclaim() ends this wait, too.
+      const bool hurry = space_wanted_ || pool_wanted_ || stop.stop_requested();
+      if (reclaim_kicked_ && !hurry) reclaim_wanted_.wait_for(reclaim_mutex_, kGather);
       reclaim_kicked_ = false;
     }
     if (stop.stop_requested()) return;
