@@ -275,7 +275,8 @@ class Volume {
   Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,
                               const Prototype& prototype);
   Result<> remove(InodeId parent, std::string_view name, Removal removal);
-  static void drop_link(index::Inode& inode, index::Batch& batch, index::Time now);
+  static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
+                        index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(InodeId id, InodeId directory);
   Result<> replace(const Renaming& on, const RenameNames& names)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
@@ -365,6 +366,7 @@ class Volume {
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const index::Inode& inode);
+  Result<std::string> path_to(const index::Inode& inode);
   Result<bool> has_its_name(const index::Inode& inode);
 
   // volume_recovery.cc

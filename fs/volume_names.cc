@@ -166,13 +166,13 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   return stat_of(*file);
 }
 
-void Volume::drop_link(index::Inode& inode, index::Batch& batch, index::Time now) {
-  inode.links = S_ISDIR(inode.mode) ? 0 : inode.links - 1;
-  inode.changed = now;
-  if (inode.links == 0) {
-    batch.put_queue.push_back({index::QueueKind::kOrphan, number(inode.id)});
-    batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
-  }
+void Volume::drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
+                       index::Time now) {
+  after.links = S_ISDIR(after.mode) ? 0 : after.links - 1;
+  after.changed = now;
+  if (after.links != 0) return;
+  batch.put_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
+  if (vnode.unsealed) batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
 }
 
 Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) {
@@ -191,7 +191,7 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
     index::Inode parent_after = directory->inode;
     index::Batch batch;
     count_entry(parent_after, after, -1);
-    drop_link(after, batch, current_time());
+    drop_link(*node, after, batch, current_time());
     touch(parent_after, after.changed);
     batch.put_inodes = {after, parent_after};
     batch.dentries = {drop_name(parent_after, name)};

@@ -102,7 +102,7 @@ Result<> Volume::replace(const Renaming& on, const RenameNames& names) {
     replaced = on.target->inode;
     --ends.to().entries;
     if (S_ISDIR(replaced.mode)) --ends.to().links;
-    drop_link(replaced, batch, moved.changed);
+    drop_link(*on.target, replaced, batch, moved.changed);
     batch.put_inodes.push_back(replaced);
   }
   SPILLFS_TRY(commit_rename(on, batch, ends.from, ends.to(), moved));

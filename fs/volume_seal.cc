@@ -115,7 +115,8 @@ Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
     info.owner_address = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.owner_address"));
     info.metadata = SPILLFS_TRY(xattr_or_empty(vnode.id, "user.spill.metadata"));
   }
-  info.path = SPILLFS_TRY(path_of(vnode.inode));
+  // A file that was never sealed has no other name than its first: link() seals.
+  info.path = SPILLFS_TRY(vnode.unsealed ? path_to(vnode.inode) : path_of(vnode.inode));
   return info;
 }
 
@@ -125,7 +126,11 @@ Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
 
 // Where the inode is in the mount, by the last name it was given; empty where that is gone.
 Result<std::string> Volume::path_of(const index::Inode& inode) {
-  if (!SPILLFS_TRY(has_its_name(inode))) return std::string();
+  return SPILLFS_TRY(has_its_name(inode)) ? path_to(inode) : std::string();
+}
+
+// The same where the inode certainly has that name.
+Result<std::string> Volume::path_to(const index::Inode& inode) {
   std::string path = "/" + inode.text;
   for (InodeId id = inode.parent; id != kRootInode;) {
     const auto directory = SPILLFS_TRY(if_any(index_->inode(id)));
