@@ -83,7 +83,22 @@ Result<VnodeRef> Volume::acquire_directory(InodeId id) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SharedLock lock(vnode->mutex);
   if (!S_ISDIR(vnode->inode.mode)) return fail(ENOTDIR, "not a directory");
+  if (vnode->inode.links != 0) keep_directory(vnode);
   return vnode;
+}
+
+void Volume::keep_directory(const VnodeRef& vnode) {
+  VnodeRef other;  // goes after the lock
+  MutexLock lock(kept_mutex_);
+  VnodeRef& place = kept_directories_.at(number(vnode->id) % kept_directories_.size());
+  if (place == vnode) return;
+  other = std::exchange(place, vnode);
+}
+
+void Volume::let_go(const Vnode& vnode) {
+  MutexLock lock(kept_mutex_);
+  VnodeRef& place = kept_directories_.at(number(vnode.id) % kept_directories_.size());
+  if (place.get() == &vnode) place.reset();
 }
 
 Result<std::uint64_t> Volume::next(index::Counter counter) {

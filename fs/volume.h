@@ -257,6 +257,8 @@ class Volume {
   // volume.cc: vnodes, handles, numbers
   Result<VnodeRef> acquire(InodeId id);
   Result<VnodeRef> acquire_directory(InodeId id);
+  void keep_directory(const VnodeRef& vnode) EXCLUDES(kept_mutex_);
+  void let_go(const Vnode& vnode) EXCLUDES(kept_mutex_);
   Result<> load(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
@@ -413,6 +415,10 @@ class Volume {
   std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
   std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;
+
+  // Directories used lately stay in memory, each in the place its id gives it; none without names.
+  Mutex kept_mutex_;
+  std::array<VnodeRef, 64> kept_directories_ GUARDED_BY(kept_mutex_);
 
   Mutex handles_mutex_;
   std::unordered_map<std::uint64_t, Handle> handles_ GUARDED_BY(handles_mutex_);

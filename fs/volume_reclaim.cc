@@ -36,6 +36,7 @@ Result<std::vector<std::uint64_t>> sums_of(storage::PrivateSegment& segment) {
 
 // The inode has no names left; its bytes are dead once nobody has it open.
 void Volume::orphaned(const VnodeRef& vnode) {
+  let_go(*vnode);
   MutexLock lock(reclaim_mutex_);
   orphans_[number(vnode->id)] = vnode;
   if (vnode->opens > 0 || vnode->dead != 0) return;

@@ -109,6 +109,9 @@ rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache
   table.format_version = 5;
   rocksdb::ColumnFamilyOptions options;
   options.write_buffer_size = kWriteBuffer;
+  options.memtable_prefix_bloom_size_ratio =
+      0.02;  // of whole keys: a new name is looked for thrice
+  options.memtable_whole_key_filtering = true;
   options.max_write_buffer_number = 3;
   options.target_file_size_base = 16 * kMiB;
   options.max_bytes_for_level_base = 64 * kMiB;
