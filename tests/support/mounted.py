@@ -50,12 +50,12 @@ def run_with_ray():
         os.execv(python, [str(python), *sys.argv])
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, pause=0.05):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
-        time.sleep(0.05)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
@@ -78,6 +78,8 @@ def spillfs(*arguments, **options):
 class Mounted:
     """A store that can be mounted, killed, mounted again."""
 
+    pause = 0.05  # seconds between two looks whether it serves
+
     def __init__(self, options="", directory=None):
         self.root = pathlib.Path(directory or tempfile.mkdtemp(prefix="spillfs-"))
         os.chmod(self.root, 0o755)
@@ -97,7 +99,8 @@ class Mounted:
             self.process = subprocess.Popen(
                 [*prefix, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(lambda: is_mounted(self.path) and self.serves() or self.ended(), 30, "mounted")
+        wait_until(lambda: is_mounted(self.path) and self.serves() or self.ended(), 30, "mounted",
+                   self.pause)
         if self.ended():
             raise AssertionError(f"mount ended with {self.process.returncode}:\n{self.log()}")
         return self
