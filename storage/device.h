@@ -54,8 +54,10 @@ class File {
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
   // Writes all of `from`, or fails; after a failure any part of the range may have changed.
   virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
-  // Writes `parts` one after the other, past the page cache where the file system can. The parts,
-  // their lengths and `offset` are multiples of kDirectAlignment. Errors as write().
+  // As write(), of `parts` one after the other.
+  virtual Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) = 0;
+  // As write_parts(), past the page cache where the file system can. The parts,
+  // their lengths and `offset` are multiples of kDirectAlignment.
   virtual Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) = 0;
   // Writes the range's dirty pages to disk and waits for it; they stay cached. Says nothing about
   // whether they survive power loss.

@@ -23,6 +23,14 @@ class FaultyFile final : public File {
     }
     return injected(*fault);
   }
+  Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) override {
+    const auto fault = plan_->next();
+    if (!fault) return inner_->write_parts(parts, offset);
+    if (fault->kind == FaultKind::kHalfWrite) {
+      SPILLFS_TRY(inner_->write_parts(parts.first(parts.size() / 2), offset));
+    }
+    return injected(*fault);
+  }
   Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
     const auto fault = plan_->next();
     if (!fault) return inner_->write_direct(parts, offset);

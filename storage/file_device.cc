@@ -80,22 +80,12 @@ class OpenFile final : public File {
     return {};
   }
 
+  Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) override {
+    return write_to(fd_.get(), parts, offset);
+  }
+
   Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
-    std::vector<iovec> rest;
-    for (Bytes part : parts) {
-      // pwritev's interface wants pointers that it does not write through.
-      rest.push_back({const_cast<std::byte*>(part.data()), part.size()});
-    }
-    const int fd = direct_descriptor();
-    for (std::size_t at = 0; at < rest.size();) {
-      const auto count = static_cast<int>(std::min<std::size_t>(rest.size() - at, IOV_MAX));
-      const ssize_t put = ::pwritev(fd, &rest[at], count, static_cast<off_t>(offset));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return error("write directly");
-      offset += static_cast<std::uint64_t>(put);
-      at = skip_written(rest, at, static_cast<std::size_t>(put));
-    }
-    return {};
+    return write_to(direct_descriptor(), parts, offset);
   }
 
   Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
@@ -165,6 +155,23 @@ class OpenFile final : public File {
     const DeviceSpace space = SPILLFS_TRY(space_of(fd_.get(), name_, reserve_));
     if (end - allocated <= space.free) return {};
     return fail(ENOSPC, fmt::format("allocate {}: what is left is for the index", name_));
+  }
+
+  Result<> write_to(int fd, std::span<const Bytes> parts, std::uint64_t offset) {
+    std::vector<iovec> rest;
+    for (Bytes part : parts) {
+      // pwritev's interface wants pointers that it does not write through.
+      rest.push_back({const_cast<std::byte*>(part.data()), part.size()});
+    }
+    for (std::size_t at = 0; at < rest.size();) {
+      const auto count = static_cast<int>(std::min<std::size_t>(rest.size() - at, IOV_MAX));
+      const ssize_t put = ::pwritev(fd, &rest[at], count, static_cast<off_t>(offset));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return error("write");
+      offset += static_cast<std::uint64_t>(put);
+      at = skip_written(rest, at, static_cast<std::size_t>(put));
+    }
+    return {};
   }
 
   static std::size_t skip_written(std::vector<iovec>& parts, std::size_t at, std::size_t count) {

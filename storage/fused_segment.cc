@@ -65,10 +65,10 @@ Result<std::optional<Location>> FusedSegment::append(const RecordInfo& info,
   for (Bytes part : payload) total += part.size();
   if (total != info.data_length) return fail(EINVAL, "the record was not measured");
   const RecordLayout layout = SPILLFS_TRY(record_layout(info));
-  std::vector<std::byte> prefix = SPILLFS_TRY(encode_record_prefix(info));
+  const std::vector<std::byte> prefix = SPILLFS_TRY(encode_record_prefix(info));
   const auto offset = reserve(layout.length);
   if (!offset) return std::nullopt;
-  SPILLFS_TRY(write_record(std::move(prefix), payload, layout.length, *offset));
+  SPILLFS_TRY(write_record(prefix, payload, layout.length, *offset));
   return Location{.placement = Placement::kFused,
                   .directory = directory_,
                   .segment = id_,
@@ -78,23 +78,16 @@ Result<std::optional<Location>> FusedSegment::append(const RecordInfo& info,
                   .length = info.data_length};
 }
 
-Result<> FusedSegment::write_record(std::vector<std::byte> prefix, std::span<const Bytes> payload,
+Result<> FusedSegment::write_record(Bytes prefix, std::span<const Bytes> payload,
                                     std::uint64_t record_length, std::uint64_t offset) {
-  const std::uint64_t end = offset + record_length;
-  // A small record goes out in one write.
-  if (record_length <= Bytes(prefix).size() + kChunk / 4) {
-    for (Bytes part : payload) prefix.insert(prefix.end(), part.begin(), part.end());
-    prefix.resize(record_length);
-    return file_->write(prefix, offset);
-  }
-  SPILLFS_TRY(file_->write(prefix, offset));
-  offset += prefix.size();
+  std::vector<Bytes> parts{prefix};
+  std::uint64_t padding = record_length - prefix.size();
   for (Bytes part : payload) {
-    SPILLFS_TRY(file_->write(part, offset));
-    offset += part.size();
+    parts.push_back(part);
+    padding -= part.size();
   }
-  if (offset == end) return {};
-  return file_->write(Bytes(kZeros).first(end - offset), offset);
+  if (padding != 0) parts.push_back(Bytes(kZeros).first(padding));
+  return file_->write_parts(parts, offset);
 }
 
 Result<> FusedSegment::seal() {

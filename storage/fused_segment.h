@@ -53,8 +53,8 @@ class FusedSegment {
   Result<> start(const StoreId& store);
   std::optional<std::uint64_t> reserve(std::uint64_t length) EXCLUDES(mutex_);
   [[nodiscard]] bool has_room(std::uint64_t length) const REQUIRES(mutex_);
-  Result<> write_record(std::vector<std::byte> prefix, std::span<const Bytes> payload,
-                        std::uint64_t record_length, std::uint64_t offset);
+  Result<> write_record(Bytes prefix, std::span<const Bytes> payload, std::uint64_t record_length,
+                        std::uint64_t offset);
 
   Device& device_;
   const std::shared_ptr<File> file_;

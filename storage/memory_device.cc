@@ -61,6 +61,10 @@ class MemoryDevice::MemoryFile final : public File {
   }
 
   Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
+    return write_parts(parts, offset);
+  }
+
+  Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) override {
     for (Bytes part : parts) {
       SPILLFS_TRY(write(part, offset));
       offset += part.size();
