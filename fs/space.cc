@@ -11,8 +11,8 @@ Result<> Space::move(std::uint64_t before, std::uint64_t after) {
   const std::uint64_t wanted = after - before;
   std::uint64_t now = charged_;
   do {
-    const std::uint64_t taken = now + dead_;
-    if (taken >= quota_ || wanted > quota_ - taken) return fail(ENOSPC, "the quota is used up");
+    if (now >= quota_ || wanted > quota_ - now) return fail(ENOSPC, "the quota is used up");
+    if (now + wanted + dead_ > quota_ + quota_ / 4) return fail(EAGAIN, "too much is dead");
   } while (!charged_.compare_exchange_weak(now, now + wanted));
   return {};
 }

@@ -16,7 +16,9 @@ class Space {
   explicit Space(std::uint64_t quota) : quota_(quota) {}  // 0: no quota
 
   // Moves a file's charge from `before` to `after`. Growing beyond the quota fails with ENOSPC and
-  // changes nothing; shrinking never fails. Dead bytes count until reclaim is done with them.
+  // changes nothing; shrinking never fails. Dead bytes may take a quarter of the quota on top: with
+  // less compaction would have to copy what is about to die. Beyond that EAGAIN, until reclaim has
+  // given some back.
   Result<> move(std::uint64_t before, std::uint64_t after);
   // As move(), for what has happened already: never fails.
   void settle(std::uint64_t before, std::uint64_t after) { charged_ += after - before; }

@@ -139,7 +139,11 @@ Error Volume::wait_for_space(const Error& error, std::uint64_t reclaimable) {
   return {.code = kWaitForSpace, .context = error.context, .where = error.where};
 }
 
-Error Volume::over_quota(const Error& error) { return wait_for_space(error, space_.dead()); }
+Error Volume::over_quota(const Error& error) {
+  if (error.code != EAGAIN) return error;
+  return wait_for_space({.code = ENOSPC, .context = error.context, .where = error.where},
+                        space_.dead());
+}
 
 // Of a data directory that is full: what the pool keeps counts as well.
 Error Volume::no_space(const Error& error) {

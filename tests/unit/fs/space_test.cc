@@ -15,14 +15,17 @@ TEST(Space, RefusesWhatTheQuotaDoesNotHold) {
   EXPECT_EQ(space.charged(), 100U);
 }
 
-TEST(Space, DeadBytesCountUntilReclaimed) {
+TEST(Space, DeadBytesTakeAQuarterOnTopUntilReclaimed) {
   Space space(100);
   ASSERT_TRUE(space.move(0, 80));
   space.die(80);
-  EXPECT_FALSE(space.move(0, 30));
+  const auto more = space.move(0, 46);
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error().code, EAGAIN);
+  EXPECT_TRUE(space.move(0, 45));
   space.reclaimed(80);
-  EXPECT_TRUE(space.move(0, 30));
-  EXPECT_EQ(space.charged(), 30U);
+  EXPECT_TRUE(space.move(45, 100));
+  EXPECT_EQ(space.charged(), 100U);
   EXPECT_EQ(space.dead(), 0U);
 }
 
