@@ -384,7 +384,10 @@ class Volume {
   void revive(Vnode& vnode) REQUIRES(vnode.mutex);
   void reclaim_loop(const std::stop_token& stop);
   Result<> reclaim_orphans();
-  Result<> reclaim_orphan(InodeId id);
+  Result<> reclaim_orphans(std::span<const VnodeRef> orphans);
+  static SegmentId unnamed_segment(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  static void erase_orphan(const Vnode& vnode, index::Batch& batch) REQUIRES(vnode.mutex);
+  void bury(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> reclaim_dead();
   std::vector<SegmentId> empty_fused() EXCLUDES(fused_mutex_);
   Result<> free_segment(SegmentId id);

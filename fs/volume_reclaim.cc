@@ -13,6 +13,7 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::size_t kPage = 256;
+constexpr std::size_t kOrphansAtOnce = 64;
 constexpr std::chrono::milliseconds kPause{1000};
 constexpr std::chrono::milliseconds kGather{10};
 constexpr std::chrono::milliseconds kSweep{100};  // how late the quota hears of passthrough writers
@@ -120,64 +121,88 @@ Result<> Volume::reclaim_now() {
 }
 
 Result<> Volume::reclaim_orphans() {
-  std::vector<std::uint64_t> ids;
+  std::vector<VnodeRef> found;
   {
     MutexLock lock(reclaim_mutex_);
-    for (const auto& [id, vnode] : orphans_) ids.push_back(id);
+    for (const auto& [id, vnode] : orphans_) found.push_back(vnode);
   }
   const auto kernel = kernel_side();
-  for (std::uint64_t id : ids) {
-    if (kernel->holds && kernel->holds(InodeId{id})) continue;
-    SPILLFS_TRY(reclaim_orphan(InodeId{id}));
+  std::erase_if(found,
+                [&](const VnodeRef& vnode) { return kernel->holds && kernel->holds(vnode->id); });
+  for (std::size_t at = 0; at < found.size(); at += kOrphansAtOnce) {
+    const std::size_t count = std::min(kOrphansAtOnce, found.size() - at);
+    SPILLFS_TRY(reclaim_orphans(std::span(found).subspan(at, count)));
   }
   return {};
 }
 
-Result<> Volume::reclaim_orphan(InodeId id) {
-  VnodeRef vnode;
-  {
-    MutexLock lock(reclaim_mutex_);
-    const auto found = orphans_.find(number(id));
-    if (found == orphans_.end()) return {};
-    vnode = found->second;
-  }
-  ExclusiveLock lock(vnode->mutex);
-  // A request that found it before may still open, change or name it: the next run looks again.
-  constexpr long kOurs = 2;  // orphans_ and `vnode`
-  if (vnode->opens > 0 || vnode.use_count() > kOurs) return {};
-  if (vnode->inode.links == 0) {
-    const Location& location = vnode->inode.location;
-    index::Batch batch{
-        .erase_inodes = {id},
-        .erase_queue = {{index::QueueKind::kOrphan, number(id)}},
-        .totals = {.charged = -static_cast<std::int64_t>(vnode->inode.charged), .inodes = -1}};
-    release_location(vnode->inode, batch);
-    std::uint64_t segment =
-        location.placement == Placement::kPrivate ? number(location.segment) : 0;
-    if (vnode->segment != nullptr && vnode->segment->id() != location.segment) {
-      segment = number(vnode->segment->id());
-      batch.put_queue.push_back({index::QueueKind::kDead, segment});
-      batch.erase_queue.push_back({index::QueueKind::kOpening, segment});
+// One batch for many: each is a place in the index's queue of writers. The locks are only tried, so
+// that their order does not matter.
+Result<> Volume::reclaim_orphans(std::span<const VnodeRef> orphans) NO_THREAD_SAFETY_ANALYSIS {
+  std::vector<VnodeRef> locked;
+  index::Batch batch;
+  for (const VnodeRef& vnode : orphans) {
+    if (!vnode->mutex.try_lock()) continue;
+    // A request that found it before may still open, change or name it: the next run looks again.
+    constexpr long kOurs = 2;  // orphans_ and `orphans`
+    if (vnode->opens > 0 || vnode.use_count() > kOurs) {
+      vnode->mutex.unlock();
+      continue;
     }
-    SPILLFS_TRY(index_->commit(batch));
-    --inodes_;
-    if (location.placement == Placement::kFused) kill_record(location);
-    // The bytes of a private segment stay dead until it is freed, those of a record count among its
-    // segment's.
-    if (segment != 0) {
-      MutexLock reclaim(reclaim_mutex_);
-      dead_private_[segment] = vnode->dead;
-    } else {
-      space_.reclaimed(vnode->dead);
-    }
-    vnode->staged.reset();
-    vnode->segment.reset();
-    vnode->fused.reset();
-    vnode->loaded = false;  // whoever finds it from now on asks the index, which knows it no more
+    locked.push_back(vnode);
+    if (vnode->inode.links == 0) erase_orphan(*vnode, batch);
   }
-  MutexLock reclaim(reclaim_mutex_);
-  orphans_.erase(number(id));
-  return {};
+  auto done = locked.empty() ? Result<>() : index_->commit(batch);
+  for (const VnodeRef& vnode : locked) {
+    if (done && vnode->inode.links == 0) bury(*vnode);
+    vnode->mutex.unlock();
+    MutexLock reclaim(reclaim_mutex_);
+    if (done) orphans_.erase(number(vnode->id));
+  }
+  return done;
+}
+
+// A private segment that the index does not name yet: the bytes since, or without, a seal.
+SegmentId Volume::unnamed_segment(const Vnode& vnode) {
+  const bool has_one =
+      vnode.segment != nullptr && vnode.segment->id() != vnode.inode.location.segment;
+  return has_one ? vnode.segment->id() : kNoSegment;
+}
+
+void Volume::erase_orphan(const Vnode& vnode, index::Batch& batch) {
+  batch.erase_inodes.push_back(vnode.id);
+  if (vnode.inode.has_xattrs) batch.erase_xattrs.push_back(vnode.id);
+  batch.erase_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
+  batch.totals.charged -= static_cast<std::int64_t>(vnode.inode.charged);
+  --batch.totals.inodes;
+  release_location(vnode.inode, batch);
+  const SegmentId unnamed = unnamed_segment(vnode);
+  if (unnamed == kNoSegment) return;
+  batch.put_queue.push_back({index::QueueKind::kDead, number(unnamed)});
+  batch.erase_queue.push_back({index::QueueKind::kOpening, number(unnamed)});
+}
+
+// The index knows the inode no more.
+void Volume::bury(Vnode& vnode) {
+  const Location& location = vnode.inode.location;
+  --inodes_;
+  if (location.placement == Placement::kFused) kill_record(location);
+  SegmentId segment = unnamed_segment(vnode);
+  if (segment == kNoSegment && location.placement == Placement::kPrivate) {
+    segment = location.segment;
+  }
+  // The bytes of a private segment stay dead until it is freed, those of a record count among its
+  // segment's.
+  if (segment != kNoSegment) {
+    MutexLock reclaim(reclaim_mutex_);
+    dead_private_[number(segment)] = vnode.dead;
+  } else {
+    space_.reclaimed(vnode.dead);
+  }
+  vnode.staged.reset();
+  vnode.segment.reset();
+  vnode.fused.reset();
+  vnode.loaded = false;  // whoever finds it from now on asks the index
 }
 
 Result<> Volume::reclaim_dead() {

@@ -56,6 +56,7 @@ Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
     --parent.entries;
     batch.put_inodes = {parent};
     batch.erase_inodes = {InodeId{entry.id}};
+    if (inode->has_xattrs) batch.erase_xattrs = {InodeId{entry.id}};
     batch.dentries = {{.parent = inode->parent, .name = inode->text, .target = std::nullopt}};
     batch.totals.inodes = -1;
     --inodes_;

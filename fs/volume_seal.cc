@@ -2,6 +2,8 @@
 // Sealing: a writer's bytes so far go into their segment, then one batch makes the index name them.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "fs/attributes.h"
 #include "fs/volume.h"
 
@@ -92,9 +94,15 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
 void Volume::release_location(const index::Inode& inode, index::Batch& batch) {
   const Location& location = inode.location;
   if (location.placement == Placement::kFused) {
-    batch.segments.push_back({.segment = location.segment,
-                              .bytes = 0,
-                              .live = -static_cast<std::int64_t>(location.record_length)});
+    const auto length = static_cast<std::int64_t>(location.record_length);
+    auto same = std::find_if(batch.segments.begin(), batch.segments.end(), [&](const auto& change) {
+      return change.segment == location.segment;
+    });
+    if (same == batch.segments.end()) {
+      batch.segments.push_back({.segment = location.segment, .bytes = 0, .live = -length});
+    } else {
+      same->live -= length;
+    }
     batch.erase_records.push_back({location.segment, location.record_offset, inode.id});
   } else if (location.placement == Placement::kPrivate) {
     batch.put_queue.push_back({index::QueueKind::kDead, number(location.segment)});

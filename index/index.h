@@ -119,7 +119,8 @@ struct Batch {
   };
 
   std::vector<Inode> put_inodes;
-  std::vector<InodeId> erase_inodes;  // with all their xattrs
+  std::vector<InodeId> erase_inodes;
+  std::vector<InodeId> erase_xattrs;  // all of these inodes'
   std::vector<DentryChange> dentries;
   std::vector<XattrChange> xattrs;
   std::vector<Segment> put_segments;

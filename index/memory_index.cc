@@ -51,11 +51,6 @@ void MemoryIndex::change_xattr(const Batch::XattrChange& change) {
   }
 }
 
-void MemoryIndex::erase_inode(InodeId id) {
-  inodes_.erase(number(id));
-  erase_with_first(xattrs_, number(id));
-}
-
 void MemoryIndex::erase_segment(SegmentId id) {
   segments_.erase(number(id));
   erase_with_first(sums_, number(id));
@@ -64,7 +59,8 @@ void MemoryIndex::erase_segment(SegmentId id) {
 
 Result<> MemoryIndex::commit(const Batch& batch) {
   MutexLock lock(mutex_);
-  for (InodeId id : batch.erase_inodes) erase_inode(id);
+  for (InodeId id : batch.erase_inodes) inodes_.erase(number(id));
+  for (InodeId id : batch.erase_xattrs) erase_with_first(xattrs_, number(id));
   for (const Inode& inode : batch.put_inodes) inodes_[number(inode.id)] = inode;
   for (const auto& change : batch.dentries) change_dentry(change);
   for (const auto& change : batch.xattrs) change_xattr(change);

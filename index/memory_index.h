@@ -48,7 +48,6 @@ class MemoryIndex final : public Index {
 
   void change_dentry(const Batch::DentryChange& change) REQUIRES(mutex_);
   void change_xattr(const Batch::XattrChange& change) REQUIRES(mutex_);
-  void erase_inode(InodeId id) REQUIRES(mutex_);
   void erase_segment(SegmentId id) REQUIRES(mutex_);
   std::map<Pair, Dentry>::iterator find_dentry(InodeId parent, std::string_view name)
       REQUIRES(mutex_);

@@ -49,6 +49,8 @@ Result<> RocksdbIndex::erase_range(rocksdb::WriteBatch& rows, Family of, const s
 Result<> RocksdbIndex::add_inodes(rocksdb::WriteBatch& rows, const Batch& batch) {
   for (InodeId id : batch.erase_inodes) {
     SPILLFS_TRY(result_of(rows.Delete(family(kInodes), key_of(number(id))), "erase an inode"));
+  }
+  for (InodeId id : batch.erase_xattrs) {
     SPILLFS_TRY(erase_range(rows, kXattrs, key_of(number(id)), key_of(number(id) + 1)));
   }
   for (const Inode& inode : batch.put_inodes) {

@@ -179,7 +179,7 @@ TEST_P(IndexTest, KeepsXattrsUntilTheInodeGoes) {
   EXPECT_THAT(index_->xattr_names(id).value(), ElementsAre("user.a", "user.b"));
   commit({.xattrs = {{id, "user.b", std::nullopt}}});
   EXPECT_THAT(index_->xattr_names(id).value(), ElementsAre("user.a"));
-  commit({.erase_inodes = {id}});
+  commit({.erase_inodes = {id}, .erase_xattrs = {id}});
   EXPECT_THAT(index_->xattr_names(id).value(), IsEmpty());
   EXPECT_THAT(index_->xattr_names(InodeId{6}).value(), ElementsAre("user.c"));
 }
