@@ -93,7 +93,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
     batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
   }
   VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
-  directory->inode = std::move(parent_after);
+  refresh(*directory, std::move(parent_after));
   return made;
 }
 
@@ -160,7 +160,7 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
     batch.erase_queue.push_back({index::QueueKind::kOrphan, number(id)});
   }
   SPILLFS_TRY(index_->commit(batch));
-  directory->inode = std::move(parent_after);
+  refresh(*directory, std::move(parent_after));
   refresh(*file, std::move(after));
   revive(*file);
   return stat_of(*file);
@@ -196,7 +196,7 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
     batch.put_inodes = {after, parent_after};
     batch.dentries = {drop_name(parent_after, name)};
     SPILLFS_TRY(index_->commit(batch));
-    directory->inode = std::move(parent_after);
+    refresh(*directory, std::move(parent_after));
     refresh(*node, std::move(after));
     if (node->inode.links == 0) orphaned(node);
     return {};
