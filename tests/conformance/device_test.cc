@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -56,6 +59,64 @@ TEST_P(DeviceTest, ReadsWhatWasWritten) {
   EXPECT_EQ(read(*file, 4, 1), "o");
   EXPECT_EQ(read(*file, 5, 1), "");
   EXPECT_EQ(file->status()->size, 5U);
+}
+
+// Memory that begins at a page border, as O_DIRECT wants it.
+class Pages {
+ public:
+  explicit Pages(std::size_t count)
+      : size_(count * kDirectAlignment),
+        memory_(static_cast<std::byte*>(std::aligned_alloc(kDirectAlignment, size_))) {}
+  MutableBytes page(std::size_t i) {
+    return MutableBytes(memory_.get(), size_).subspan(i * kDirectAlignment, kDirectAlignment);
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  const std::size_t size_;
+  const std::unique_ptr<std::byte, Free> memory_;
+};
+
+TEST_P(DeviceTest, WritesPagesDirectly) {
+  constexpr std::size_t kParts = 2 * IOV_MAX + 3;  // more than one call takes
+  Pages pages(kParts);
+  std::vector<Bytes> parts;
+  std::string expected(kDirectAlignment, 'a');
+  for (std::size_t i = 0; i < kParts; ++i) {
+    const MutableBytes page = pages.page(i);
+    std::fill(page.begin(), page.end(), static_cast<std::byte>('A' + i % 50));
+    parts.emplace_back(page);
+    expected += as_text(page);
+  }
+  auto file = create("segments/1.private");
+  write(*file, std::string(3 * kDirectAlignment, 'a'), 0);  // cached: the pages must not stay
+  EXPECT_EQ(read(*file, kDirectAlignment, 1), "a");
+  ASSERT_TRUE(file->write_direct(parts, kDirectAlignment));
+  EXPECT_TRUE(read(*file, 0, expected.size() + 1) == expected);
+  EXPECT_EQ(file->status()->size, expected.size());
+  ASSERT_TRUE(file->write_direct({}, 0));
+  write(*file, "end", expected.size() - 1);
+  EXPECT_EQ(read(*file, expected.size() - 2, 10),
+            std::string(1, static_cast<char>('A' + (kParts - 1) % 50)) + "end");
+}
+
+TEST_P(DeviceTest, ADirectWriteLeavesWhatIsBeside) {
+  Pages pages(2);
+  for (std::size_t i : {0, 1}) {
+    std::fill(pages.page(i).begin(), pages.page(i).end(), static_cast<std::byte>('x' + i));
+  }
+  auto file = create("segments/1.private");
+  ASSERT_TRUE(file->allocate(AllocateMode::kExtend, 0, 5 * kDirectAlignment));
+  write(*file, "before", kDirectAlignment - 6);
+  write(*file, "behind", 3 * kDirectAlignment);
+  const std::vector<Bytes> parts{pages.page(0), pages.page(1)};
+  ASSERT_TRUE(file->write_direct(parts, kDirectAlignment));
+  EXPECT_EQ(read(*file, kDirectAlignment - 6, 2 * kDirectAlignment + 12),
+            "before" + std::string(kDirectAlignment, 'x') + std::string(kDirectAlignment, 'y') +
+                "behind");
+  EXPECT_EQ(file->status()->size, 5 * kDirectAlignment);
 }
 
 TEST_P(DeviceTest, AHoleReadsAsZerosAndTakesNoBlocks) {

@@ -13,7 +13,7 @@
 
 namespace spillfs::tests {
 
-class SharedDevice final : public storage::Device {
+class SharedDevice : public storage::Device {
  public:
   explicit SharedDevice(std::shared_ptr<Device> inner) : inner_(std::move(inner)) {}
   Result<std::shared_ptr<storage::File>> create(const std::string& path) override {

@@ -77,6 +77,27 @@ TEST(Staging, RandomWritesMatchAString) {
   EXPECT_EQ(text_of(file), expected);
 }
 
+TEST(Staging, PaddedSpansEndWithZeros) {
+  constexpr std::uint64_t kBlock = Staging::kBlock;
+  auto staging = Staging::create(4 * kBlock).value();
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{4095},
+                                   std::uint64_t{4096}, kBlock - 1, kBlock, kBlock + 1}) {
+    StagedFile old(*staging);
+    ASSERT_TRUE(old.write(as_bytes(std::string(4 * kBlock, 's')), 0));
+    ASSERT_TRUE(old.truncate(0));
+    StagedFile file(*staging);
+    ASSERT_TRUE(file.write(as_bytes(std::string(size, 'x')), 0));
+    std::string text;
+    for (Bytes span : file.padded_spans(4096)) {
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(span.data()) % 4096, 0U);
+      EXPECT_EQ(span.size() % 4096, 0U);
+      text += as_text(span);
+    }
+    EXPECT_EQ(text, std::string(size, 'x') + std::string(round_up(size, 4096) - size, '\0'));
+    EXPECT_EQ(text_of(file), std::string(size, 'x'));
+  }
+}
+
 TEST(Staging, ThreadsShareTheArena) {
   auto staging = Staging::create(64 * Staging::kBlock).value();
   std::vector<std::jthread> threads;
