@@ -99,7 +99,7 @@ void Volume::discard(SegmentId id) {
 Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {
   if (vnode.staged != nullptr && to.is_direct() &&
       vnode.staged->size() <= storage::WriteBehind::kBatch) {
-    return to.adopt(std::move(*vnode.staged));
+    return to.adopt(*vnode.staged);
   }
   if (vnode.staged != nullptr) {
     for (Bytes span : vnode.staged->spans()) SPILLFS_TRY(to.write(span, to.length()));

@@ -47,7 +47,7 @@ void PrivateSegment::write_cached(WritePool& pool, std::uint64_t window) {
   write_back_ = std::make_shared<WriteBack>(pool, file_);
 }
 
-Result<> PrivateSegment::adopt(StagedFile staged) {
+Result<> PrivateSegment::adopt(StagedFile& staged) {
   const std::uint64_t size = staged.size();
   SPILLFS_TRY(preallocate(size));
   for (Bytes span : staged.spans()) stream_->update(span);

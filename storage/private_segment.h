@@ -51,8 +51,8 @@ class PrivateSegment {
   void write_cached(WritePool& pool, std::uint64_t window);
   [[nodiscard]] bool is_direct() const { return staging_ != nullptr; }
   // Takes over a new file's staged bytes, at most WriteBehind::kBatch; after write_directly(),
-  // before any write.
-  Result<> adopt(StagedFile staged);
+  // before any write. After an error they are still the caller's.
+  Result<> adopt(StagedFile& staged);
   // Whether all of the stream that is to be written directly is on disk, or else is on its way
   // there: ask again when a job of the pool is done.
   Result<bool> settle();
