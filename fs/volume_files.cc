@@ -255,7 +255,9 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
       SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
       vnode.inode = std::move(shorter);
     }
-    const auto cut = vnode.segment->truncate(size);
+    auto cut = vnode.segment->truncate(size);
+    // What the kernel reads by itself takes no stream.
+    if (cut && vnode.backing != 0) cut = vnode.segment->stop_streaming();
     settle_private(vnode);
     if (!cut) return tl::unexpected(no_space(cut.error()));
   }

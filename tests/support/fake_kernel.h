@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel with passthrough, as far as a Volume sees one: it takes backing files and gives them
+// numbers. What it does with them the test does itself.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <vector>
+
+#include "fs/volume.h"
+#include "tests/support/test_store.h"
+
+namespace spillfs::tests {
+
+class FakeKernel {
+ public:
+  fs::Volume::Kernel side() {
+    return {.holds = [this](InodeId id) { return held.contains(id); },
+            .drop_caches = {},
+            .space_freed = {},
+            .lend = [this](int /*descriptor*/) { return lend(); },
+            .take_back = [this](int id) { EXPECT_EQ(lent.erase(id), 1U) << id; },
+            .drop_attributes = [this](InodeId id) { told.push_back(id); },
+            .direct_writes = true};
+  }
+
+  std::set<int> lent;         // the numbers in use
+  int last = 0;               // the last number it gave
+  int refusal = 0;            // this error instead of a number
+  std::set<InodeId> held;     // inodes it knows
+  std::vector<InodeId> told;  // to drop their attributes
+
+ private:
+  Result<int> lend() {
+    if (refusal != 0) return fail(refusal, "not taken");
+    lent.insert(++last);
+    return last;
+  }
+};
+
+// The backing file of a private file, as the kernel has it.
+inline std::shared_ptr<storage::File> backing_file(const TestStore& store, fs::Volume& volume,
+                                                   InodeId inode) {
+  const auto segments = volume.list_segments(kNoSegment, 1000).value();
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    if (segment->kind != SegmentKind::kPrivate || segment->inode != inode) continue;
+    return store.devices.at(number(segment->directory))
+        ->open(storage::segment_path(SegmentKind::kPrivate, segment->id))
+        .value();
+  }
+  return nullptr;
+}
+
+}  // namespace spillfs::tests
