@@ -10,8 +10,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <tuple>
 
+#include "tests/support/fake_kernel.h"
 #include "tests/support/faulty_index.h"
 #include "tests/support/test_store.h"
 
@@ -41,17 +44,30 @@ struct Put {
   std::uint64_t offset = 0;
   int flags = O_WRONLY | O_CREAT;
   bool sync = false;
+  bool flush = false;  // after each piece, as closing a duplicate does
 };
 
+// A Volume and, where it has a kernel that writes by itself, what that writes to.
+struct Side {
+  fs::Volume& volume;
+  const TestStore* backing = nullptr;
+};
+
+Result<> write(const Side& side, const fs::Opened& to, Bytes from, std::uint64_t offset) {
+  if (to.mode != fs::IoMode::kPassthrough) return side.volume.write(to.handle, from, offset);
+  return backing_file(*side.backing, InodeId{to.attributes.st_ino})->write(from, offset);
+}
+
 // Opens, writes in pieces, closes.
-Result<> put(fs::Volume& volume, const std::string& name, const std::string& text, Put how = {}) {
+Result<> put(const Side& side, const std::string& name, const std::string& text, Put how = {}) {
   constexpr std::size_t kPiece = 40000;
+  fs::Volume& volume = side.volume;
   const auto opened = SPILLFS_TRY(volume.create(kRootInode, name, 0644, how.flags, {}));
   Result<> done;
   for (std::size_t at = 0; done && at < text.size(); at += kPiece) {
-    done = volume.write(opened.handle,
-                        as_bytes(text).subspan(at).first(std::min(kPiece, text.size() - at)),
-                        how.offset + at);
+    done = write(side, opened, as_bytes(text).subspan(at).first(std::min(kPiece, text.size() - at)),
+                 how.offset + at);
+    if (done && how.flush) done = volume.flush(opened.handle);
   }
   if (done && how.sync) done = volume.fsync(opened.handle);
   return close(volume, opened.handle, std::move(done));
@@ -65,13 +81,13 @@ Result<> resize(fs::Volume& volume, const std::string& name, std::uint64_t size)
 
 struct Step {
   std::string what;
-  std::function<Result<>(fs::Volume&)> run;
+  std::function<Result<>(const Side&)> run;
   std::function<void(Files&)> effect = [](Files&) {};
   bool through_empty = false;  // the file may be left empty
 };
 
 Step write_step(const std::string& name, const std::string& text, Put how = {}) {
-  return {"write " + name, [=](fs::Volume& volume) { return put(volume, name, text, how); },
+  return {"write " + name, [=](const Side& side) { return put(side, name, text, how); },
           [=](Files& files) {
             std::string& all = files[name];
             if ((how.flags & O_TRUNC) != 0) all.clear();
@@ -82,19 +98,19 @@ Step write_step(const std::string& name, const std::string& text, Put how = {}) 
 }
 
 Step resize_step(const std::string& name, std::uint64_t size) {
-  return {"truncate " + name, [=](fs::Volume& volume) { return resize(volume, name, size); },
+  return {"truncate " + name, [=](const Side& side) { return resize(side.volume, name, size); },
           [=](Files& files) { files[name].resize(size); }};
 }
 
 Step unlink_step(const std::string& name) {
-  return {"unlink " + name, [=](fs::Volume& volume) { return volume.unlink(kRootInode, name); },
+  return {"unlink " + name, [=](const Side& side) { return side.volume.unlink(kRootInode, name); },
           [=](Files& files) { files.erase(name); }};
 }
 
 Step rename_step(const std::string& from, const std::string& to, unsigned flags) {
   return {
       "rename " + from,
-      [=](fs::Volume& volume) { return volume.rename(kRootInode, from, kRootInode, to, flags); },
+      [=](const Side& side) { return side.volume.rename(kRootInode, from, kRootInode, to, flags); },
       [=](Files& files) {
         if (flags == RENAME_EXCHANGE) return std::swap(files[from], files[to]);
         files[to] = files[from];
@@ -103,12 +119,13 @@ Step rename_step(const std::string& from, const std::string& to, unsigned flags)
 }
 
 Step reclaim_step() {
-  return {"reclaim", [](fs::Volume& volume) { return volume.reclaim_now(); }};
+  return {"reclaim", [](const Side& side) { return side.volume.reclaim_now(); }};
 }
 
 Step punch_step(const std::string& name, std::uint64_t offset, std::uint64_t length) {
   return {"punch " + name,
-          [=](fs::Volume& volume) -> Result<> {
+          [=](const Side& side) -> Result<> {
+            fs::Volume& volume = side.volume;
             const auto opened = SPILLFS_TRY(volume.create(kRootInode, name, 0, O_RDWR, {}));
             return close(volume, opened.handle,
                          volume.allocate(opened.handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -119,7 +136,8 @@ Step punch_step(const std::string& name, std::uint64_t offset, std::uint64_t len
 
 Step link_step(const std::string& name, const std::string& other) {
   return {"link " + name,
-          [=](fs::Volume& volume) -> Result<> {
+          [=](const Side& side) -> Result<> {
+            fs::Volume& volume = side.volume;
             const auto found = SPILLFS_TRY(volume.lookup(kRootInode, name));
             SPILLFS_TRY(volume.link(InodeId{found.st_ino}, kRootInode, other));
             return {};
@@ -129,7 +147,8 @@ Step link_step(const std::string& name, const std::string& other) {
 
 Step mkdir_step(const std::string& name) {
   return {"mkdir " + name,
-          [=](fs::Volume& volume) -> Result<> {
+          [=](const Side& side) -> Result<> {
+            fs::Volume& volume = side.volume;
             SPILLFS_TRY(volume.mkdir(kRootInode, name, 0755, {}));
             return {};
           },
@@ -137,7 +156,8 @@ Step mkdir_step(const std::string& name) {
 }
 
 Step xattr_step(const std::string& name) {
-  return {"setxattr " + name, [=](fs::Volume& volume) -> Result<> {
+  return {"setxattr " + name, [=](const Side& side) -> Result<> {
+            fs::Volume& volume = side.volume;
             const auto found = SPILLFS_TRY(volume.lookup(kRootInode, name));
             return volume.set_xattr(InodeId{found.st_ino}, "user.spill.metadata", "PYTHON", 0);
           }};
@@ -153,6 +173,8 @@ std::vector<Step> workload() {
       write_step("big", bytes('f', 20000), {.offset = 150000, .flags = O_WRONLY | O_APPEND}),
       write_step("big", bytes('g', 500), {.offset = 260000, .flags = O_WRONLY}),
       punch_step("big", 8192, 40960),
+      write_step("in place", bytes('i', 120000), {.flags = O_RDWR | O_CREAT, .flush = true}),
+      write_step("in order", bytes('o', 130000), {.flush = true}),
       resize_step("big", 70000),
       resize_step("synced", 100),
       resize_step("big", 90000),
@@ -246,10 +268,10 @@ void expect_allowed(const Files& found, const Outcome& outcome, const std::strin
   }
 }
 
-Outcome run(fs::Volume& volume, const std::vector<Step>& steps) {
+Outcome run(const Side& side, const std::vector<Step>& steps) {
   Outcome outcome;
   for (const Step& step : steps) {
-    const auto done = step.run(volume);
+    const auto done = step.run(side);
     step.effect(outcome.after);
     if (!done) {
       outcome.failed = step.what + ": " + describe(done.error());
@@ -261,17 +283,38 @@ Outcome run(fs::Volume& volume, const std::vector<Step>& steps) {
   return outcome;
 }
 
+// How large files are written.
+enum class Mode : std::uint8_t { kCached, kDirect, kPassthrough };
+
+const char* name_of(Mode mode) {
+  constexpr std::array kNames{"cached", "direct", "passthrough"};
+  return kNames.at(static_cast<std::size_t>(mode));
+}
+
 class FaultyStore {
  public:
-  FaultyStore() {
+  explicit FaultyStore(Mode mode = Mode::kCached) : mode_(mode) {
     for (auto& device : store_.devices) {
       device = std::make_shared<storage::FaultyDevice>(device, plan);
     }
     store_.index = std::make_shared<FaultyIndex>(store_.index, plan);
   }
 
-  Result<std::unique_ptr<fs::Volume>> open() const {
-    return store_.open({.fuse_limit = 32 * kKiB, .reclaim_in_background = false});
+  Result<std::unique_ptr<fs::Volume>> open() {
+    fs::VolumeOptions options{.fuse_limit = 32 * kKiB, .reclaim_in_background = false};
+    if (mode_ == Mode::kDirect) options.write_directly = [](pid_t) { return true; };
+    auto volume = SPILLFS_TRY(store_.open(std::move(options)));
+    kernel_ = {};
+    if (mode_ == Mode::kPassthrough) volume->set_kernel(kernel_.side());
+    return volume;
+  }
+  // The kernel's own writes do not fail.
+  Side side(fs::Volume& volume) const { return {.volume = volume, .backing = &whole_}; }
+  std::size_t lent() const { return kernel_.lent.size(); }
+  // The mode in which files have been written.
+  Mode uses(fs::Volume& volume) const {
+    if (kernel_.last != 0) return Mode::kPassthrough;
+    return volume.status().direct_files != 0 ? Mode::kDirect : Mode::kCached;
   }
   // SIGKILL: nothing is written any more.
   void kill(std::unique_ptr<fs::Volume> volume) const {
@@ -284,7 +327,10 @@ class FaultyStore {
   std::shared_ptr<storage::FaultPlan> plan = std::make_shared<storage::FaultPlan>();
 
  private:
-  TestStore store_;
+  const Mode mode_;
+  const TestStore whole_;
+  TestStore store_ = whole_;
+  FakeKernel kernel_;
 };
 
 enum class End : std::uint8_t { kGoesOn, kKilled };
@@ -306,7 +352,7 @@ class QuietTest : public testing::Test {
 };
 
 class RecoveryFault : public QuietTest {};
-class VolumeFault : public QuietTest, public testing::WithParamInterface<Case> {};
+class VolumeFault : public QuietTest, public testing::WithParamInterface<std::tuple<Case, Mode>> {};
 
 // The Volume after the fault: reads all, writes on, and counts what a fresh start would count.
 void goes_on(FaultyStore& store, std::unique_ptr<fs::Volume>& volume, Outcome& outcome,
@@ -314,13 +360,14 @@ void goes_on(FaultyStore& store, std::unique_ptr<fs::Volume>& volume, Outcome& o
   const Files now = read_all(*volume);
   expect_allowed(now, outcome, what + ", live");
   outcome.before = outcome.after = now;
-  ASSERT_TRUE(put(*volume, "probe", bytes('p', 12000))) << what;
-  ASSERT_TRUE(put(*volume, "large probe", bytes('q', 80000))) << what;
+  ASSERT_TRUE(put(store.side(*volume), "probe", bytes('p', 12000))) << what;
+  ASSERT_TRUE(put(store.side(*volume), "large probe", bytes('q', 80000))) << what;
   outcome.before["probe"] = outcome.after["probe"] = bytes('p', 12000);
   outcome.before["large probe"] = outcome.after["large probe"] = bytes('q', 80000);
   ASSERT_TRUE(volume->reclaim_now());
   const auto live = volume->status();
   EXPECT_EQ(live.handles, 0U) << what;
+  EXPECT_EQ(store.lent(), 0U) << what;
   EXPECT_EQ(live.staging_free, kMiB) << what;
   volume.reset();
   EXPECT_EQ(store.problems(), "") << what;
@@ -332,17 +379,19 @@ void goes_on(FaultyStore& store, std::unique_ptr<fs::Volume>& volume, Outcome& o
 }
 
 TEST_P(VolumeFault, EveryIoOfAWorkload) {
+  const auto& [fault, mode] = GetParam();
   const std::vector<Step> steps = workload();
   std::uint64_t n = 1;
   for (bool fired = true; fired && !HasFailure(); ++n) {
-    FaultyStore store;
+    FaultyStore store(mode);
     auto volume = store.open().value();
-    store.plan->fail_at(n, {.code = GetParam().code, .kind = GetParam().kind});
-    Outcome outcome = run(*volume, steps);
+    store.plan->fail_at(n, {.code = fault.code, .kind = fault.kind});
+    Outcome outcome = run(store.side(*volume), steps);
     fired = store.plan->fired();
+    EXPECT_TRUE(fired || store.uses(*volume) == mode) << name_of(mode);
     const std::string what =
         fmt::format("I/O {} fails{}{}", n, outcome.failed.empty() ? "" : " in ", outcome.failed);
-    if (GetParam().end == End::kGoesOn) {
+    if (fault.end == End::kGoesOn) {
       store.plan->clear();
       goes_on(store, volume, outcome, what);
     } else {
@@ -361,13 +410,17 @@ TEST_P(VolumeFault, EveryIoOfAWorkload) {
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, VolumeFault,
-    testing::Values(Case{"once", EIO, FaultKind::kOnce, End::kGoesOn},
-                    Case{"no_space", ENOSPC, FaultKind::kOnce, End::kGoesOn},
-                    Case{"half_write", EIO, FaultKind::kHalfWrite, End::kGoesOn},
-                    Case{"once_then_killed", EIO, FaultKind::kOnce, End::kKilled},
-                    Case{"half_write_then_killed", EIO, FaultKind::kHalfWrite, End::kKilled},
-                    Case{"disk_gone", EIO, FaultKind::kForGood, End::kKilled}),
-    [](const auto& c) { return std::string(c.param.name); });
+    testing::Combine(testing::Values(Case{"once", EIO, FaultKind::kOnce, End::kGoesOn},
+                                     Case{"no_space", ENOSPC, FaultKind::kOnce, End::kGoesOn},
+                                     Case{"half_write", EIO, FaultKind::kHalfWrite, End::kGoesOn},
+                                     Case{"once_then_killed", EIO, FaultKind::kOnce, End::kKilled},
+                                     Case{"half_write_then_killed", EIO, FaultKind::kHalfWrite,
+                                          End::kKilled},
+                                     Case{"disk_gone", EIO, FaultKind::kForGood, End::kKilled}),
+                     testing::Values(Mode::kCached, Mode::kDirect, Mode::kPassthrough)),
+    [](const auto& c) {
+      return fmt::format("{}_{}", std::get<0>(c.param).name, name_of(std::get<1>(c.param)));
+    });
 
 // A store with work left: a file never sealed, one without names still open, segments half done.
 TEST_F(RecoveryFault, EveryIoOfARecovery) {
@@ -375,7 +428,7 @@ TEST_F(RecoveryFault, EveryIoOfARecovery) {
   for (std::uint64_t n = 1; fired && !testing::Test::HasFailure(); ++n) {
     FaultyStore store;
     auto volume = store.open().value();
-    Outcome outcome = run(*volume, workload());
+    Outcome outcome = run(store.side(*volume), workload());
     ASSERT_EQ(outcome.failed, "");
     const auto unsealed =
         volume->create(kRootInode, "unsealed", 0644, O_WRONLY | O_CREAT, {}).value();

@@ -33,8 +33,10 @@ int code_of(const Result<T>& result) {
 
 class Model {
  public:
-  Model(TestStore& store, std::uint64_t seed) : store_(store), random_(seed) {
-    volume_ = store_.open().value();
+  Model(TestStore& store, std::uint64_t seed, fs::VolumeOptions options = {})
+      : store_(store), options_(std::move(options)), random_(seed) {
+    options_.fuse_limit = 32 * kKiB;
+    volume_ = store_.open(options_).value();
     folders_ = {reference_.root};
     ids_[reference_.root.get()] = kRootInode;
   }
@@ -321,7 +323,7 @@ class Model {
     opens_.clear();
     volume_.reset();
     ASSERT_EQ(store_.problems(), "") << last_;
-    volume_ = store_.open().value();
+    volume_ = store_.open(options_).value();
     compare_all();
   }
 
@@ -365,6 +367,7 @@ class Model {
   }
 
   TestStore& store_;
+  fs::VolumeOptions options_;
   std::mt19937_64 random_;
   std::unique_ptr<fs::Volume> volume_;
   Reference reference_;
@@ -384,6 +387,15 @@ std::uint64_t seed() {
 TEST(VolumeModel, RandomOperationsMatchAReference) {
   TestStore store;
   Model(store, seed()).run(from_environment("SPILLFS_MODEL_OPS", 100000));
+}
+
+TEST(VolumeModel, RandomOperationsMatchAReferencePastThePageCache) {
+  for (const unsigned threads : {0U, 3U}) {
+    TestStore store;
+    Model(store, seed() + threads,
+          {.write_directly = [](pid_t) { return true; }, .write_threads = threads})
+        .run(from_environment("SPILLFS_MODEL_OPS", 100000) / 2);
+  }
 }
 
 TEST(VolumeModel, RandomOperationsMatchAReferenceOnRocksdb) {

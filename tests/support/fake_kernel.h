@@ -40,15 +40,14 @@ class FakeKernel {
   }
 };
 
-// The backing file of a private file, as the kernel has it.
-inline std::shared_ptr<storage::File> backing_file(const TestStore& store, fs::Volume& volume,
-                                                   InodeId inode) {
-  const auto segments = volume.list_segments(kNoSegment, 1000).value();
+// The backing file of a private file, as the kernel has it; null where there is none.
+inline std::shared_ptr<storage::File> backing_file(const TestStore& store, InodeId inode) {
+  const auto segments = store.index->segments(SegmentKind::kPrivate, kNoSegment, 1000).value();
   for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
-    if (segment->kind != SegmentKind::kPrivate || segment->inode != inode) continue;
+    if (segment->inode != inode) continue;
     return store.devices.at(number(segment->directory))
         ->open(storage::segment_path(SegmentKind::kPrivate, segment->id))
-        .value();
+        .value_or(nullptr);
   }
   return nullptr;
 }

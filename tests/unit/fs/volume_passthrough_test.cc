@@ -64,7 +64,7 @@ class VolumePassthrough : public testing::Test {
     return got ? text.substr(0, *got) : describe(got.error());
   }
   std::shared_ptr<storage::File> backing(InodeId inode) {
-    return backing_file(store_, *volume_, inode);
+    return backing_file(store_, inode);
   }
   // What the kernel does for a passthrough write, and for a mapping's pages.
   void kernel_writes(InodeId inode, const std::string& text, std::uint64_t offset) {
