@@ -25,12 +25,18 @@ std::uint64_t from_environment(const char* name, std::uint64_t fallback) {
   return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
 }
 
-std::unique_ptr<fs::Volume> open_volume(const TestStore& store) {
+std::unique_ptr<fs::Volume> open_volume(const TestStore& store, fs::VolumeOptions options) {
+  options.fuse_limit = 32 * kKiB;
   return fs::Volume::open({.index = std::make_unique<SharedIndex>(store.index),
                            .segments = store.segments(),
                            .staging = storage::Staging::create(512 * kKiB).value()},
-                          {.fuse_limit = 32 * kKiB})
+                          std::move(options))
       .value();
+}
+
+// Large files go past the page cache, by two threads.
+fs::VolumeOptions direct() {
+  return {.write_directly = [](pid_t) { return true; }, .write_threads = 2};
 }
 
 InodeId make_source(fs::Volume& volume, std::size_t blocks) {
@@ -77,7 +83,7 @@ void expect_bytes(fs::Volume& volume, const Own& own) {
 // The threads are done and all is closed: nothing is left but what has a name, and it is all there
 // for the next process too.
 void check_rest(const TestStore& store, std::unique_ptr<fs::Volume> volume,
-                const std::deque<Worker>& workers) {
+                const fs::VolumeOptions& options, const std::deque<Worker>& workers) {
   ASSERT_TRUE(volume->reclaim_now());
   std::set<InodeId> named;
   collect(*volume, kRootInode, named);
@@ -87,7 +93,7 @@ void check_rest(const TestStore& store, std::unique_ptr<fs::Volume> volume,
   EXPECT_EQ(before.staging_free, 512 * kKiB);
   volume.reset();
   EXPECT_EQ(store.problems(), "");
-  volume = open_volume(store);
+  volume = open_volume(store, options);
   EXPECT_EQ(volume->status().inodes, before.inodes);
   EXPECT_EQ(volume->status().charged, before.charged);
   for (const Worker& worker : workers) {
@@ -95,10 +101,11 @@ void check_rest(const TestStore& store, std::unique_ptr<fs::Volume> volume,
   }
 }
 
-void run_threads(const TestStore& store, std::uint64_t operations) {
+void run_threads(const TestStore& store, std::uint64_t operations,
+                 const fs::VolumeOptions& options = {}) {
   const std::uint64_t seed = from_environment("SPILLFS_THREADS_SEED", std::random_device{}());
   SCOPED_TRACE(fmt::format("SPILLFS_THREADS_SEED={}", seed));
-  auto volume = open_volume(store);
+  auto volume = open_volume(store, options);
   const Shared shared{
       .volume = *volume,
       .folders = {kRootInode, make_folder(*volume, "a"), make_folder(*volume, "b")},
@@ -110,14 +117,18 @@ void run_threads(const TestStore& store, std::uint64_t operations) {
     threads.emplace_back([&worker, operations] { worker.run(operations); });
   }
   threads.clear();
-  if (!testing::Test::HasFailure()) check_rest(store, std::move(volume), workers);
+  if (!testing::Test::HasFailure()) check_rest(store, std::move(volume), options, workers);
 }
 
 TEST(VolumeThreads, DoNotDisturbEachOther) {
   run_threads(TestStore(), from_environment("SPILLFS_THREADS_OPS", 4000));
 }
 
-TEST(VolumeThreads, DoNotDisturbEachOtherOnDisk) {
+TEST(VolumeThreads, DoNotDisturbEachOtherPastThePageCache) {
+  run_threads(TestStore(), from_environment("SPILLFS_THREADS_OPS", 4000) / 2, direct());
+}
+
+void run_on_disk(const fs::VolumeOptions& options) {
 #ifdef __SANITIZE_THREAD__
   GTEST_SKIP() << "the distribution's RocksDB is built without TSan, which misreads it";
 #endif
@@ -128,10 +139,14 @@ TEST(VolumeThreads, DoNotDisturbEachOtherOnDisk) {
     std::filesystem::create_directory(folder + "/data");
     store.devices = {storage::FileDevice::open_directory(folder + "/data").value()};
     store.index = index::RocksdbIndex::open(folder + "/index", {}).value();
-    run_threads(store, from_environment("SPILLFS_THREADS_OPS", 4000) / 4);
+    run_threads(store, from_environment("SPILLFS_THREADS_OPS", 4000) / 4, options);
   }
   std::filesystem::remove_all(folder);
 }
+
+TEST(VolumeThreads, DoNotDisturbEachOtherOnDisk) { run_on_disk({}); }
+
+TEST(VolumeThreads, DoNotDisturbEachOtherPastThePageCacheOnDisk) { run_on_disk(direct()); }
 
 }  // namespace
 }  // namespace spillfs::tests

@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fs/volume.h"
@@ -136,7 +138,10 @@ class Worker {
     std::string text;
     const std::uint64_t write = ++writes_ * kThreads + which_;
     for (std::size_t i = 0; i < count; ++i) text += make_block(file.inode, first + i, write);
-    done("write", volume_.write(file.handle, as_bytes(text), first * kBlock), {EBADF});
+    const auto written = again([&](auto wait) {
+      return volume_.write(file.handle, as_bytes(text), first * kBlock, wait);
+    });
+    done("write", written, {EBADF, fs::kWaitForDisk});
   }
 
   void read() {
@@ -193,9 +198,22 @@ class Worker {
     done("release a source", volume_.release(from->handle), {});
   }
 
+  // As a receive thread does, which never waits for the disk.
+  Result<> again(const std::function<Result<>(storage::DiskWait)>& call) {
+    if (chance(50)) return call(storage::DiskWait::kWait);
+    for (;;) {
+      auto result = call(storage::DiskWait::kCallAgain);
+      if (result || result.error().code != fs::kWaitForDisk) return result;
+      if (chance(5)) return result;  // its sender was killed
+      std::this_thread::yield();
+    }
+  }
+
   void seal() {
     if (chance(70)) {
-      done("flush", volume_.flush(open().handle), {});
+      const fs::HandleId handle = open().handle;
+      done("flush", again([&](auto wait) { return volume_.flush(handle, wait); }),
+           {fs::kWaitForDisk});
     } else {
       done("fsync", volume_.fsync(open().handle), {});
     }
@@ -282,7 +300,9 @@ class Worker {
     std::generate(text.begin(), text.end(), [this] { return static_cast<char>(random_()); });
     const std::size_t offset = chance(80) ? own_.bytes.size() : pick(own_.bytes.size() + 5000);
     if (offset + text.size() > kLargest * kBlock) return truncate_own();
-    if (!done("write its own", volume_.write(*handle_, as_bytes(text), offset), {})) return;
+    const auto written =
+        again([&](auto wait) { return volume_.write(*handle_, as_bytes(text), offset, wait); });
+    if (!done("write its own", written, {fs::kWaitForDisk})) return;
     own_.bytes.resize(std::max(own_.bytes.size(), offset + text.size()));
     own_.bytes.replace(offset, text.size(), text);
   }
