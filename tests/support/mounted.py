@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store and its mount for a test: made in a private directory, gone afterwards.
 
-SPILLFS names the program. A test that the machine can't run calls skip(), which ctest reports.
+SPILLFS names the program; SPILLFS_MOUNT_OPTIONS are options for every mount, before a test's own. A
+test that the machine can't run calls skip(), which ctest reports.
 """
 import contextlib
 import faulthandler
@@ -94,7 +95,8 @@ class Mounted:
         return self.root / "spillfs.log"
 
     def mount(self, *more, prefix=()):
-        options = ["-o", self.options] if self.options else []
+        both = ",".join(filter(None, (os.environ.get("SPILLFS_MOUNT_OPTIONS"), self.options)))
+        options = ["-o", both] if both else []
         with open(self.log_path(), "ab") as log:
             self.process = subprocess.Popen(
                 [*prefix, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],

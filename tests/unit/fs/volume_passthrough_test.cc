@@ -63,9 +63,7 @@ class VolumePassthrough : public testing::Test {
     EXPECT_TRUE(volume_->release(opened->handle));
     return got ? text.substr(0, *got) : describe(got.error());
   }
-  std::shared_ptr<storage::File> backing(InodeId inode) {
-    return backing_file(store_, inode);
-  }
+  std::shared_ptr<storage::File> backing(InodeId inode) { return backing_file(store_, inode); }
   // What the kernel does for a passthrough write, and for a mapping's pages.
   void kernel_writes(InodeId inode, const std::string& text, std::uint64_t offset) {
     ASSERT_TRUE(backing(inode)->write(as_bytes(text), offset));
