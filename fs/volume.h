@@ -399,7 +399,7 @@ class Volume {
   Result<> sync_copies(const std::vector<Copy>& copies);
   Result<bool> name_copy(const Copy& copy);
   void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
-  bool may_recycle(SegmentId id) EXCLUDES(reclaim_mutex_);
+  bool may_be_mapped(SegmentId id) EXCLUDES(reclaim_mutex_);
   bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<bool> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);

@@ -256,8 +256,9 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
       vnode.inode = std::move(shorter);
     }
     auto cut = vnode.segment->truncate(size);
-    // What the kernel reads by itself takes no stream.
-    if (cut && vnode.backing != 0) cut = vnode.segment->stop_streaming();
+    // What the kernel reads or writes by itself takes no stream, and has no sums.
+    const bool shared = vnode.backing != 0 || may_be_mapped(vnode.segment->id());
+    if (cut && shared) cut = vnode.segment->stop_streaming();
     settle_private(vnode);
     if (!cut) return tl::unexpected(no_space(cut.error()));
   }

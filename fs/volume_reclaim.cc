@@ -233,8 +233,8 @@ Result<> Volume::free_segment(SegmentId id) {
                      .erase_queue = {{index::QueueKind::kDead, number(id)}}};
   const auto segment = SPILLFS_TRY(if_any(index_->segment(id)));
   if (segment && segment->kind == SegmentKind::kPrivate) {
-    SPILLFS_TRY(may_recycle(id) ? segments_->recycle(id, segment->directory)
-                                : segments_->remove(SegmentKind::kPrivate, id, segment->directory));
+    SPILLFS_TRY(may_be_mapped(id) ? segments_->remove(SegmentKind::kPrivate, id, segment->directory)
+                                  : segments_->recycle(id, segment->directory));
   } else if (segment) {
     if (segment->live != 0) return fail(EIO, "the index still names records in it");
     SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
@@ -255,11 +255,11 @@ Result<> Volume::free_segment(SegmentId id) {
 
 // A mapping that the kernel made on a backing file may outlive every open, and the mount: those of
 // this mount hold their inode, so that it is not reclaimed, but a file that was written through
-// one, or of an earlier mount, is not used for another.
-bool Volume::may_recycle(SegmentId id) {
+// one, or of an earlier mount, is not used for another, nor for a stream of new bytes.
+bool Volume::may_be_mapped(SegmentId id) {
   MutexLock lock(reclaim_mutex_);
-  return first_segment_ != 0 && number(id) >= first_segment_ &&
-         !lent_for_writing_.contains(number(id));
+  return first_segment_ == 0 || number(id) < first_segment_ ||
+         lent_for_writing_.contains(number(id));
 }
 
 Result<> Volume::compact_all() {

@@ -14,6 +14,7 @@
 
 #include "index/rocksdb_index.h"
 #include "tests/model/reference.h"
+#include "tests/support/fake_kernel.h"
 #include "tests/support/test_store.h"
 
 namespace spillfs::tests {
@@ -33,10 +34,12 @@ int code_of(const Result<T>& result) {
 
 class Model {
  public:
-  Model(TestStore& store, std::uint64_t seed, fs::VolumeOptions options = {})
-      : store_(store), options_(std::move(options)), random_(seed) {
+  // `kernel` reads and writes files by itself; null: none does.
+  Model(TestStore& store, std::uint64_t seed, fs::VolumeOptions options = {},
+        FakeKernel* kernel = nullptr)
+      : store_(store), options_(std::move(options)), kernel_(kernel), random_(seed) {
     options_.fuse_limit = 32 * kKiB;
-    volume_ = store_.open(options_).value();
+    open_volume();
     folders_ = {reference_.root};
     ids_[reference_.root.get()] = kRootInode;
   }
@@ -58,7 +61,20 @@ class Model {
     fs::HandleId handle{};
     NodeRef node;
     int flags = 0;
+    fs::IoMode mode = fs::IoMode::kCached;
   };
+  // Of a file that the kernel wrote by itself; outlives its opens, and the mount.
+  struct Mapping {
+    NodeRef node;
+    std::shared_ptr<storage::File> file;
+  };
+
+  void open_volume() {
+    volume_ = store_.open(options_).value();
+    if (kernel_ == nullptr) return;
+    kernel_->held.clear();  // another mount's mappings hold nothing of this one
+    volume_->set_kernel(kernel_->side());
+  }
 
   std::size_t pick(std::size_t count) { return random_() % count; }
   bool chance(unsigned percent) { return pick(100) < percent; }
@@ -82,6 +98,7 @@ class Model {
   }
 
   void step() {
+    if (kernel_ != nullptr && chance(5)) return map();
     const std::size_t what = pick(100);
     if (what < 16) return create();
     if (what < 22) return open_existing();
@@ -130,7 +147,7 @@ class Model {
     if (!opened) return;
     if (!there) remember(node, InodeId{opened->attributes.st_ino});
     if (there && (flags & O_TRUNC) != 0) node->bytes.clear();
-    opens_.push_back({opened->handle, node, flags});
+    opens_.push_back({opened->handle, node, flags, opened->mode});
   }
 
   void open_existing() {
@@ -148,15 +165,17 @@ class Model {
                       (chance(20) ? O_APPEND : 0);
     const auto opened = volume_->open_file(id(node), flags);
     agree(" open", node->is_directory() ? EISDIR : 0, code_of(opened));
-    if (opened) opens_.push_back({opened->handle, node, flags});
+    if (opened) opens_.push_back({opened->handle, node, flags, opened->mode});
   }
 
   void write() {
     Open& file = open();
     const std::string text = bytes();
     const std::uint64_t offset = offset_in(*file.node);  // which an append has found already
-    const auto written = volume_->write(file.handle, as_bytes(text), offset);
     const bool may = (file.flags & O_ACCMODE) != O_RDONLY;
+    const bool alone = may && file.mode == fs::IoMode::kPassthrough;
+    const auto written = alone ? backing(file.node)->write(as_bytes(text), offset)
+                               : volume_->write(file.handle, as_bytes(text), offset);
     agree("write " + std::to_string(text.size()) + " at " + std::to_string(offset), may ? 0 : EBADF,
           code_of(written));
     if (!may) return;
@@ -169,8 +188,11 @@ class Model {
     Open& file = open();
     std::string text(1 + pick(50000), '?');
     const std::uint64_t offset = pick(file.node->bytes.size() + 1000);
-    const auto got = volume_->read(file.handle, std::as_writable_bytes(std::span(text)), offset);
     const bool may = (file.flags & O_ACCMODE) != O_WRONLY;
+    const bool alone = may && file.mode == fs::IoMode::kPassthrough && chance(80);
+    const auto into = std::as_writable_bytes(std::span(text));
+    const auto got =
+        alone ? backing(file.node)->read(into, offset) : volume_->read(file.handle, into, offset);
     agree("read", may ? 0 : EBADF, code_of(got));
     if (!got || !may) return;
     text.resize(*got);
@@ -178,6 +200,36 @@ class Model {
     const std::string wanted = offset < all.size() ? all.substr(offset, 50000) : "";
     EXPECT_TRUE(text == wanted.substr(0, text.size())) << last_;
     EXPECT_TRUE(text.size() == wanted.size() || text.size() < 50000U) << last_;
+  }
+
+  std::shared_ptr<storage::File> backing(const NodeRef& node) {
+    return backing_file(store_, id(node));
+  }
+
+  // Makes a mapping, ends one, and writes through those there are.
+  void map() {
+    if (!opens_.empty() && mappings_.size() < 8) {
+      const Open& file = open();
+      if (file.mode == fs::IoMode::kPassthrough && (file.flags & O_ACCMODE) == O_RDWR) {
+        mappings_.push_back({file.node, backing(file.node)});
+        kernel_->held.insert(id(file.node));
+      }
+    }
+    if (!mappings_.empty() && chance(20)) {
+      const NodeRef node = mappings_.front().node;
+      mappings_.erase(mappings_.begin());
+      if (std::none_of(mappings_.begin(), mappings_.end(),
+                       [&](const Mapping& mapping) { return mapping.node == node; })) {
+        kernel_->held.erase(id(node));
+      }
+    }
+    for (const Mapping& mapping : mappings_) {
+      std::string& all = mapping.node->bytes;
+      if (all.size() < 10) continue;
+      const std::size_t offset = pick(all.size() - 6);
+      ASSERT_TRUE(mapping.file->write(as_bytes("mapped"), offset));
+      all.replace(offset, 6, "mapped");
+    }
   }
 
   void truncate() {
@@ -323,7 +375,7 @@ class Model {
     opens_.clear();
     volume_.reset();
     ASSERT_EQ(store_.problems(), "") << last_;
-    volume_ = store_.open(options_).value();
+    open_volume();
     compare_all();
   }
 
@@ -368,6 +420,8 @@ class Model {
 
   TestStore& store_;
   fs::VolumeOptions options_;
+  FakeKernel* const kernel_;
+  std::vector<Mapping> mappings_;
   std::mt19937_64 random_;
   std::unique_ptr<fs::Volume> volume_;
   Reference reference_;
@@ -395,6 +449,17 @@ TEST(VolumeModel, RandomOperationsMatchAReferencePastThePageCache) {
     Model(store, seed() + threads,
           {.write_directly = [](pid_t) { return true; }, .write_threads = threads})
         .run(from_environment("SPILLFS_MODEL_OPS", 100000) / 2);
+  }
+}
+
+TEST(VolumeModel, RandomOperationsMatchAReferenceInPassthroughMode) {
+  for (const bool direct : {false, true}) {
+    TestStore store;
+    FakeKernel kernel;
+    Model(store, seed() + 10, {.write_directly = [direct](pid_t) { return direct; }}, &kernel)
+        .run(from_environment("SPILLFS_MODEL_OPS", 100000) / 2);
+    EXPECT_GT(kernel.last, 100);
+    EXPECT_TRUE(kernel.lent.empty());
   }
 }
 

@@ -232,6 +232,27 @@ TEST_F(VolumePassthrough, AMappingsWritesAreTheNextReadersToo) {
   EXPECT_EQ(read(inode), changed(large_, 5000, "MAPPED"));
 }
 
+TEST_F(VolumePassthrough, AMappingGoesOnWhenTheFileIsWrittenAnew) {
+  for (const bool direct : {false, true}) {
+    open({.write_directly = [direct](pid_t) { return direct; }});
+    const auto writer = create("file", O_WRONLY);
+    write(writer, large_, 0);
+    const InodeId inode = id(writer);
+    close(writer);
+    close(reopen(inode, O_RDWR));
+    auto mapping = backing(inode);
+    const auto again = reopen(inode, O_WRONLY | O_TRUNC);
+    EXPECT_EQ(again.mode, IoMode::kDirect);
+    write(again, large_, 0);
+    EXPECT_TRUE(kernel_reads(inode) == large_) << "what is mapped";
+    close(again);
+    ASSERT_TRUE(mapping->write(as_bytes("mapped"), 5000));
+    EXPECT_TRUE(read(inode) == changed(large_, 5000, "mapped"));
+    mapping.reset();
+    ASSERT_TRUE(volume_->unlink(kRootInode, "file"));
+  }
+}
+
 TEST_F(VolumePassthrough, SumsComeBackOnceNobodyCanWrite) {
   const InodeId inode = make("large", large_);
   const auto opened = reopen(inode, O_RDWR);
