@@ -46,6 +46,7 @@ class FuseSession {
   Result<> start(MutableBytes init);
   void connect_volume();
   void receive_loop();
+  void spin();
 
   const Fd fuse_;
   const Options options_;
@@ -54,6 +55,7 @@ class FuseSession {
   std::unique_ptr<fuse_session, Destroy> session_;
   Parking parking_;  // goes first: what waits is answered through the session
   std::atomic<bool> stopped_{false};
+  std::atomic_flag spinning_;
   std::atomic<unsigned> running_{0};
 };
 

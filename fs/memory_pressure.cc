@@ -77,7 +77,8 @@ bool has_word(std::string_view list, std::string_view word) {
 
 std::string size_text(std::uint64_t bytes) {
   const bool large = bytes >= kGiB;
-  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / (large ? kGiB : kMiB),
+  return fmt::format("{:.1f} {}",
+                     static_cast<double>(bytes) / static_cast<double>(large ? kGiB : kMiB),
                      large ? "GiB" : "MiB");
 }
 

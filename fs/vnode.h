@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fs/size_history.h"
 #include "index/index.h"
 #include "storage/base/ids.h"
 #include "storage/base/mutex.h"
@@ -53,6 +54,7 @@ struct Vnode {
   std::uint64_t dead GUARDED_BY(mutex) = 0;   // its dead bytes, once it is an orphan
   std::uint32_t opens GUARDED_BY(mutex) = 0;  // live handles
   std::uint32_t writers GUARDED_BY(mutex) = 0;  // of them, those that may write
+  std::optional<Home> home GUARDED_BY(mutex);   // where it was made, by this process
   pid_t writer GUARDED_BY(mutex) = 0;           // the process that opened it last to write
   std::uint32_t cached GUARDED_BY(mutex) = 0;   // of them, those through the kernel's page cache
   std::uint32_t passthroughs GUARDED_BY(mutex) = 0;

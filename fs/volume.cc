@@ -237,7 +237,8 @@ Volume::Status Volume::status() {
           .staging_free = staging_->free_bytes(),
           .handles = handles_.size(),
           .cached_files = cached_files_,
-          .direct_files = direct_files_};
+          .direct_files = direct_files_,
+          .passthrough_files = passthrough_files_};
 }
 
 void Volume::set_kernel(Kernel kernel) {

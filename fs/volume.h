@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -97,7 +98,8 @@ struct VolumeOptions {
   std::function<bool(pid_t writer)> write_directly;
   std::uint64_t write_behind = 0;  // bytes of a cached stream that may be dirty; 0: any number
   bool background_checksums = true;
-  unsigned write_threads = 0;  // that write so; 0: whoever has a batch full
+  std::chrono::milliseconds checksum_delay{0};  // after the last writer: many files die before
+  unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
 };
 
 class Volume {
@@ -187,7 +189,8 @@ class Volume {
     std::int64_t inodes = 0;
     std::uint64_t charged = 0, dead = 0, pool = 0, quota = 0, staging_free = 0;  // bytes
     std::size_t handles = 0;
-    std::uint64_t cached_files = 0, direct_files = 0;  // private segments so far, by how written
+    // Private segments so far, by how they are written.
+    std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
@@ -213,6 +216,7 @@ class Volume {
   Result<> reclaim_now();
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Handle {
     VnodeRef vnode;
     int flags = 0;  // open(2)'s
@@ -333,8 +337,10 @@ class Volume {
 
   // volume_passthrough.cc
   bool knows_pages(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  bool streams_past_us(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
+  Result<Home> home_of(InodeId directory);
   Result<IoMode> choose_io_mode(Vnode& vnode, int flags) REQUIRES(vnode.mutex);
-  static bool wants_passthrough(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
+  bool wants_passthrough(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
   Result<bool> lend(Vnode& vnode, int flags, const Kernel& kernel) REQUIRES(vnode.mutex);
   Result<> before_lending_for_writing(Vnode& vnode, const Kernel& kernel) REQUIRES(vnode.mutex);
   void take_back(Vnode& vnode) REQUIRES(vnode.mutex);
@@ -400,6 +406,7 @@ class Volume {
   Result<bool> name_copy(const Copy& copy);
   void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
   bool may_be_mapped(SegmentId id) EXCLUDES(reclaim_mutex_);
+  void sum_all_again() EXCLUDES(reclaim_mutex_);
   bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<bool> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);
@@ -410,8 +417,10 @@ class Volume {
   const std::unique_ptr<index::Index> index_;
   const VolumeOptions options_;
   storage::WritePool write_pool_;
+  SizeHistory sizes_;
   std::atomic<std::uint64_t> cached_files_{0};
   std::atomic<std::uint64_t> direct_files_{0};
+  std::atomic<std::uint64_t> passthrough_files_{0};
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   std::atomic<std::int64_t> inodes_{0};
@@ -440,7 +449,7 @@ class Volume {
   bool reclaim_kicked_ GUARDED_BY(reclaim_mutex_) = false;
   std::unordered_map<std::uint64_t, VnodeRef> orphans_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
-  std::unordered_set<std::uint64_t> unsummed_ GUARDED_BY(reclaim_mutex_);
+  std::unordered_map<std::uint64_t, Clock::time_point> unsummed_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, std::weak_ptr<Vnode>> passthrough_writers_
       GUARDED_BY(reclaim_mutex_);

@@ -78,7 +78,8 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
       } else if (purpose == Purpose::kWrite && options_.write_behind != 0) {
         (*made)->write_cached(write_pool_, options_.write_behind);
       }
-      ++(direct ? direct_files_ : cached_files_);
+      auto& files = purpose == Purpose::kLend ? passthrough_files_ : cached_files_;
+      ++(direct ? direct_files_ : files);
       return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
     }
     discard(id);

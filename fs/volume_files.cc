@@ -59,7 +59,9 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
     made = make(parent, name, prototype, caller);
   }
   const VnodeRef vnode = SPILLFS_TRY(std::move(made));
+  const Home home = SPILLFS_TRY(home_of(parent));
   ExclusiveLock lock(vnode->mutex);
+  vnode->home = home;
   return open_vnode(vnode, flags, caller.pid);
 }
 
@@ -95,14 +97,12 @@ Result<Opened> Volume::open_file(InodeId id, int flags, pid_t pid) {
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
+  if (may_write(flags)) vnode->writer = pid;
   const IoMode mode = SPILLFS_TRY(choose_io_mode(*vnode, flags));
   const bool keep_cache = knows_pages(*vnode);
   revive(*vnode);
   ++vnode->opens;
-  if (may_write(flags)) {
-    ++vnode->writers;
-    vnode->writer = pid;
-  }
+  if (may_write(flags)) ++vnode->writers;
   if (mode == IoMode::kCached) ++vnode->cached;
   if (mode == IoMode::kPassthrough) ++vnode->passthroughs;
   if (mode == IoMode::kPassthrough && may_write(flags)) {
@@ -335,9 +335,9 @@ Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offse
 
 Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
   const Handle open = SPILLFS_TRY(handle(id));
-  ExclusiveLock lock(open.vnode->mutex);
-  if (!may_write(open.flags)) return {};
   Vnode& vnode = *open.vnode;
+  ExclusiveLock lock(vnode.mutex);
+  if (!may_write(open.flags)) return {};
   SPILLFS_TRY(catch_up(vnode));
   if (wait == storage::DiskWait::kCallAgain && vnode.segment != nullptr &&
       !SPILLFS_TRY(vnode.segment->settle())) {
@@ -391,7 +391,10 @@ Result<> Volume::release(HandleId id) {
   if (options_.background_checksums && vnode->writers == 0 && vnode->inode.links != 0 &&
       !vnode->inode.sums_valid && vnode->inode.location.placement == Placement::kPrivate) {
     MutexLock reclaim(reclaim_mutex_);
-    unsummed_.insert(number(vnode->id));
+    unsummed_[number(vnode->id)] = Clock::now();
+  }
+  if (may_write(open.flags) && vnode->writers == 0 && vnode->home) {
+    sizes_.note(*vnode->home, vnode->size > options_.fuse_limit);
   }
   close_idle_content(*vnode);
   return sealed;

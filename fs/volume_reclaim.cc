@@ -97,24 +97,16 @@ Result<> Volume::reclaim_now() {
   if (space_wanted_.exchange(false)) warn("compaction", compact_worst());
   warn("compacted segments", reclaim_dead());
   if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
-  std::unordered_set<std::uint64_t> unsummed;
   std::unordered_set<std::uint64_t> reverted;
   {
     MutexLock lock(reclaim_mutex_);
-    unsummed.swap(unsummed_);
     reverted.swap(reverted_);
   }
   const auto kernel = kernel_side();
   for (std::uint64_t id : reverted) {
     if (kernel->drop_caches) kernel->drop_caches(InodeId{id});
   }
-  for (std::uint64_t id : unsummed) {
-    const auto done = sum_again(InodeId{id});
-    if (!done) spdlog::error("reclaim: checksums: {}", describe(done.error()));
-    if (!done || *done) continue;
-    MutexLock lock(reclaim_mutex_);
-    unsummed_.insert(id);
-  }
+  sum_all_again();
   const bool freed = space_.dead() + segments_->pool_bytes() < before;
   if (kernel->space_freed && freed) kernel->space_freed();
   return {};
@@ -400,6 +392,25 @@ Result<bool> Volume::name_copy(const Copy& copy) {
   vnode.inode = std::move(moved);
   if (file != nullptr) vnode.fused = file;
   return true;
+}
+
+void Volume::sum_all_again() {
+  const Clock::time_point now = Clock::now();
+  std::vector<InodeId> due;
+  {
+    MutexLock lock(reclaim_mutex_);
+    for (const auto& [id, since] : unsummed_) {
+      if (now - since >= options_.checksum_delay) due.push_back(InodeId{id});
+    }
+    for (InodeId id : due) unsummed_.erase(number(id));
+  }
+  for (InodeId id : due) {
+    const auto done = sum_again(id);
+    if (!done) spdlog::error("reclaim: checksums: {}", describe(done.error()));
+    if (!done || *done) continue;
+    MutexLock lock(reclaim_mutex_);
+    unsummed_.try_emplace(number(id), now);
+  }
 }
 
 bool Volume::may_sum(const Vnode& vnode) {

@@ -38,11 +38,14 @@ std::uint64_t reserve_for_index(const Store& store, const MountOptions& options)
 
 constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a time
 
+constexpr std::chrono::seconds kChecksumDelay{5};
+
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
   VolumeOptions out{.quota = options.quota, .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
+  out.checksum_delay = kChecksumDelay;
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
     // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
@@ -68,6 +71,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"memory", memory.describe()},
       {"cached_files", now.cached_files},
       {"direct_files", now.direct_files},
+      {"passthrough_files", now.passthrough_files},
       {"inodes", now.inodes},
       {"charged_bytes", now.charged},
       {"dead_bytes", now.dead},

@@ -176,7 +176,8 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
 
 Result<> PrivateSegment::stop_streaming() {
   SPILLFS_TRY(drain());
-  if (stream_ || physical_ > length_) {
+  // Not without need: a file that was cut to nothing ext4 writes out at its next close.
+  if (physical_ > length_ || preallocated_ > length_) {
     SPILLFS_TRY(file_->resize(length_));
     physical_ = length_;
   }
