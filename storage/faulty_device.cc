@@ -24,20 +24,10 @@ class FaultyFile final : public File {
     return injected(*fault);
   }
   Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) override {
-    const auto fault = plan_->next();
-    if (!fault) return inner_->write_parts(parts, offset);
-    if (fault->kind == FaultKind::kHalfWrite) {
-      SPILLFS_TRY(inner_->write_parts(parts.first(parts.size() / 2), offset));
-    }
-    return injected(*fault);
+    return write_by(&File::write_parts, parts, offset);
   }
   Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
-    const auto fault = plan_->next();
-    if (!fault) return inner_->write_direct(parts, offset);
-    if (fault->kind == FaultKind::kHalfWrite) {
-      SPILLFS_TRY(inner_->write_direct(parts.first(parts.size() / 2), offset));
-    }
-    return injected(*fault);
+    return write_by(&File::write_direct, parts, offset);
   }
   Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
     if (const auto fault = plan_->next()) return injected(*fault);
@@ -74,6 +64,16 @@ class FaultyFile final : public File {
   [[nodiscard]] int descriptor() const override { return inner_->descriptor(); }
 
  private:
+  using WriteParts = Result<> (File::*)(std::span<const Bytes>, std::uint64_t);
+  Result<> write_by(WriteParts how, std::span<const Bytes> parts, std::uint64_t offset) {
+    const auto fault = plan_->next();
+    if (!fault) return (*inner_.*how)(parts, offset);
+    if (fault->kind == FaultKind::kHalfWrite) {
+      SPILLFS_TRY((*inner_.*how)(parts.first(parts.size() / 2), offset));
+    }
+    return injected(*fault);
+  }
+
   const std::shared_ptr<File> inner_;
   const std::shared_ptr<FaultPlan> plan_;
 };

@@ -70,14 +70,7 @@ class OpenFile final : public File {
   }
 
   Result<> write(Bytes from, std::uint64_t offset) override {
-    while (!from.empty()) {
-      const ssize_t put = ::pwrite(fd_.get(), from.data(), from.size(), static_cast<off_t>(offset));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return error("write");
-      from = from.subspan(static_cast<std::size_t>(put));
-      offset += static_cast<std::uint64_t>(put);
-    }
-    return {};
+    return write_to(fd_.get(), {&from, 1}, offset);
   }
 
   Result<> write_parts(std::span<const Bytes> parts, std::uint64_t offset) override {
