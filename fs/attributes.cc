@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/attributes.h"
 
+#include <fcntl.h>
+
 #include <ctime>
 
 namespace spillfs::fs {
@@ -17,7 +19,11 @@ timespec to_timespec(index::Time time) {
 index::Time current_time() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  return {.seconds = now.tv_sec, .nanoseconds = static_cast<std::uint32_t>(now.tv_nsec)};
+  return to_time(now);
+}
+
+index::Time to_time(const timespec& time) {
+  return {.seconds = time.tv_sec, .nanoseconds = static_cast<std::uint32_t>(time.tv_nsec)};
 }
 
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name) {
@@ -74,6 +80,12 @@ Attributes stat_of(const Vnode& vnode) {
   Attributes out = stat_of(live_inode(vnode));
   out.may_change = vnode.passthrough_writers != 0;
   return out;
+}
+
+bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+bool is_private(const Vnode& vnode) {
+  return vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
 }
 
 }  // namespace spillfs::fs

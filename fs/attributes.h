@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <ctime>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 namespace spillfs::fs {
 
 index::Time current_time();
+index::Time to_time(const timespec& time);
 
 // The inode was given this name, its latest.
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name);
@@ -25,5 +27,10 @@ void refresh(Vnode& vnode, index::Inode committed) REQUIRES(vnode.mutex);
 index::Inode live_inode(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 Attributes stat_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 struct stat stat_of(const index::Inode& inode);
+
+// Of open(2)'s flags.
+bool may_write(int flags);
+// Its bytes are, or will be when it is sealed, in a private segment.
+bool is_private(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 
 }  // namespace spillfs::fs

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/attributes.h"
 #include "fs/fuse_file_ops.h"
 #include "fs/fuse_reply.h"
 
@@ -66,11 +67,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t id, fuse_file_info* /*file*/) {
   serve(req, "getattr", attributes, kReplyAttributes);
 }
 
-SetTime set_time(const timespec& time, bool now) {
-  return {
-      .now = now,
-      .time = {.seconds = time.tv_sec, .nanoseconds = static_cast<std::uint32_t>(time.tv_nsec)}};
-}
+SetTime set_time(const timespec& time, bool now) { return {.now = now, .time = to_time(time)}; }
 
 SetAttributes set_attributes_of(const struct stat& attributes, int to_set) {
   SetAttributes set;

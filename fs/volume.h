@@ -279,7 +279,7 @@ class Volume {
   Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,
                                  Caller caller);
   Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,
-                              const Prototype& prototype);
+                              const Prototype& prototype, const std::optional<Home>& home);
   Result<> remove(InodeId parent, std::string_view name, Removal removal);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
@@ -337,8 +337,7 @@ class Volume {
 
   // volume_passthrough.cc
   bool knows_pages(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
-  bool streams_past_us(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
-  Result<Home> home_of(InodeId directory);
+  bool streams_past_us(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<IoMode> choose_io_mode(Vnode& vnode, int flags) REQUIRES(vnode.mutex);
   bool wants_passthrough(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
   Result<bool> lend(Vnode& vnode, int flags, const Kernel& kernel) REQUIRES(vnode.mutex);
@@ -370,6 +369,7 @@ class Volume {
   void commit_record(const Location& location) EXCLUDES(fused_mutex_);
   void abandon_record(SegmentId segment, std::uint64_t length) EXCLUDES(fused_mutex_);
   void kill_record(const Location& location) EXCLUDES(fused_mutex_);
+  static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);

@@ -19,8 +19,6 @@ constexpr std::size_t kCopyStep = kMiB;
 constexpr std::uint64_t kCopyMost = 16 * kMiB;  // of one call: others wait for the thread
 constexpr int kCreateTries = 10;
 
-bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
-
 Result<storage::AllocateMode> allocate_mode(int mode) {
   using storage::AllocateMode;
   switch (mode) {
@@ -59,9 +57,7 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
     made = make(parent, name, prototype, caller);
   }
   const VnodeRef vnode = SPILLFS_TRY(std::move(made));
-  const Home home = SPILLFS_TRY(home_of(parent));
   ExclusiveLock lock(vnode->mutex);
-  vnode->home = home;
   return open_vnode(vnode, flags, caller.pid);
 }
 
@@ -78,7 +74,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
   const index::Batch batch{.put_inodes = {inode},
                            .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
                            .totals = {.inodes = 1}};
-  const VnodeRef vnode = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
+  const VnodeRef vnode = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, std::nullopt));
   ExclusiveLock lock(vnode->mutex);
   Opened opened = SPILLFS_TRY(open_vnode(vnode, flags, caller.pid));
   orphaned(vnode);

@@ -92,7 +92,9 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   if (prototype.unsealed) {
     batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
   }
-  VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype));
+  std::optional<Home> home;
+  if (prototype.unsealed) home = Home{.directory = parent, .parent = parent_after.parent};
+  VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, home));
   refresh(*directory, std::move(parent_after));
   return made;
 }
@@ -100,13 +102,14 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
 // Commits the batch that makes `inode`. Its Vnode is locked until it is filled: another thread that
 // finds the name may not change it before.
 Result<VnodeRef> Volume::commit_new(index::Inode inode, const index::Batch& batch,
-                                    const Prototype& prototype) {
+                                    const Prototype& prototype, const std::optional<Home>& home) {
   VnodeRef vnode = vnodes_->get(inode.id);
   ExclusiveLock lock(vnode->mutex);
   SPILLFS_TRY(index_->commit(batch));
   ++inodes_;
   fill(*vnode, std::move(inode));
   vnode->unsealed = prototype.unsealed;
+  vnode->home = home;
   return vnode;
 }
 

@@ -14,12 +14,6 @@ namespace {
 
 constexpr std::uint64_t kRoomForStreams = 8 * kGiB;  // nothing stops one before the disk is full
 
-bool may_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
-
-index::Time to_time(const timespec& time) {
-  return {.seconds = time.tv_sec, .nanoseconds = static_cast<std::uint32_t>(time.tv_nsec)};
-}
-
 }  // namespace
 
 // The first live open of an inode fixes how the kernel does its I/O: once it is passthrough every
@@ -37,37 +31,28 @@ Result<IoMode> Volume::choose_io_mode(Vnode& vnode, int flags) {
 // Whether the pages that the kernel may have of the file can't have been changed in passthrough
 // mode.
 bool Volume::knows_pages(const Vnode& vnode) {
-  const bool is_private =
-      vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
-  return !is_private || vnode.cached != 0 || !kernel_side()->lend;
+  return !is_private(vnode) || vnode.cached != 0 || !kernel_side()->lend;
 }
 
 // Whether a writer's stream of new bytes goes to a new file's page cache without us, as fast as the
 // disk's own file system takes it. Where memory is tight, space is, or there is a quota to keep,
 // the bytes come through us, and so do those of files that will be small.
-bool Volume::streams_past_us(const Vnode& vnode, int flags) {
-  if ((flags & O_ACCMODE) != O_WRONLY || vnode.opens != 0 || vnode.segment != nullptr) return false;
+bool Volume::streams_past_us(const Vnode& vnode) {
+  if (vnode.opens != 0 || vnode.segment != nullptr) return false;
   if (!vnode.home || !sizes_.expects_large(*vnode.home)) return false;
   if (options_.quota != 0 || !segments_->check_room(kRoomForStreams)) return false;
   return !options_.write_directly || !options_.write_directly(vnode.writer);
 }
 
-Result<Home> Volume::home_of(InodeId directory) {
-  const VnodeRef vnode = SPILLFS_TRY(acquire_directory(directory));
-  SharedLock lock(vnode->mutex);
-  return Home{.directory = directory, .parent = vnode->inode.parent};
-}
-
 // Readers of what is sealed in a private segment; whoever reads and writes in any order, unless
 // the file is small so far; streams that will be large.
 bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
-  const bool is_private =
-      vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
-  if (!may_write(flags)) return is_private && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
+  if (!may_write(flags)) {
+    return is_private(vnode) && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
+  }
   const bool in_order = (flags & O_ACCMODE) == O_WRONLY && (flags & O_DIRECT) == 0;
   const bool is_empty = vnode.size == 0 && vnode.staged == nullptr && vnode.fused == nullptr;
-  if (in_order) return is_empty && streams_past_us(vnode, flags);
-  return is_private || is_empty;
+  return in_order ? is_empty && streams_past_us(vnode) : is_empty || is_private(vnode);
 }
 
 // False when the kernel does not take the file: then it goes on through the daemon.

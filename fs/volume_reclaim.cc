@@ -377,10 +377,8 @@ Result<bool> Volume::name_copy(const Copy& copy) {
   if (!same || !vnode.loaded || vnode.inode.links == 0 || vnode.dirty) return false;
   index::Inode moved = vnode.inode;
   moved.location = copy.to;
-  index::Batch batch{.put_inodes = {moved},
-                     .put_records = {{copy.to.segment, copy.to.record_offset, vnode.id}}};
-  const auto length = static_cast<std::int64_t>(copy.to.record_length);
-  batch.segments.push_back({.segment = copy.to.segment, .bytes = length, .live = length});
+  index::Batch batch{.put_inodes = {moved}};
+  name_record(copy.to, vnode.id, batch);
   release_location(vnode.inode, batch);
   const auto opened = vnode.fused != nullptr
                           ? segments_->open_fused(copy.to.segment, copy.to.directory)

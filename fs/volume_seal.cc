@@ -35,10 +35,8 @@ Result<> Volume::seal_staged(Vnode& vnode) {
   sealed.location = location;
   sealed.charged = location.record_length;
   sealed.entries = count_objects(vnode);
-  index::Batch batch{.put_records = {{location.segment, location.record_offset, vnode.id}}};
-  batch.segments.push_back({.segment = location.segment,
-                            .bytes = static_cast<std::int64_t>(location.record_length),
-                            .live = static_cast<std::int64_t>(location.record_length)});
+  index::Batch batch;
+  name_record(location, vnode.id, batch);
   if (auto done = commit_seal(vnode, std::move(sealed), std::move(batch)); !done) {
     abandon_record(location.segment, location.record_length);
     return done;
@@ -88,6 +86,13 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   vnode.unsealed = false;
   forget_sums(vnode);
   return {};
+}
+
+// The changes that make a record live.
+void Volume::name_record(const Location& location, InodeId inode, index::Batch& batch) {
+  const auto length = static_cast<std::int64_t>(location.record_length);
+  batch.put_records.push_back({location.segment, location.record_offset, inode});
+  batch.segments.push_back({.segment = location.segment, .bytes = length, .live = length});
 }
 
 // The changes that make an inode's bytes dead.
