@@ -58,13 +58,19 @@ Result<> PrivateSegment::adopt(StagedFile& staged) {
 }
 
 Result<bool> PrivateSegment::settle() {
-  if (lost_) return tl::unexpected(*lost_);
-  return behind_ == nullptr ? true : behind_->finish();
+  if (behind_ != nullptr) return behind_->finish();
+  SPILLFS_TRY(drain());
+  return true;
 }
 
 // Everything is in the backing file, or what is lost is known.
 Result<> PrivateSegment::drain() {
   if (lost_) return tl::unexpected(*lost_);
+  if (write_back_ != nullptr) {
+    auto good = write_back_->failure();
+    if (!good) lost_ = good.error();
+    return good;
+  }
   if (behind_ == nullptr) return {};
   auto drained = behind_->drain();
   if (!drained) lost_ = drained.error();

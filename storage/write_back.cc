@@ -17,6 +17,12 @@ Result<bool> WriteBack::keep_within(std::uint64_t window, std::uint64_t length) 
   }
 }
 
+Result<> WriteBack::failure() {
+  MutexLock lock(mutex_);
+  if (error_) return tl::unexpected(*error_);
+  return {};
+}
+
 void WriteBack::write(std::uint64_t from) {
   const auto written = file_->write_back(from, kStep);
   MutexLock lock(mutex_);

@@ -24,6 +24,8 @@ class WriteBack : public std::enable_shared_from_this<WriteBack> {
   // What is more than `window` bytes before `length` is sent. False when the disk is so far behind
   // that more than that and kDepth steps is dirty. The error of an earlier step, for good.
   Result<bool> keep_within(std::uint64_t window, std::uint64_t length) EXCLUDES(mutex_);
+  // The error of a step that has come back.
+  Result<> failure() EXCLUDES(mutex_);
 
  private:
   void write(std::uint64_t from) EXCLUDES(mutex_);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Device whose direct writes wait until they are let go, or fail.
+// A Device whose direct writes and write-backs wait until they are let go, or fail.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@ class Gate {
     open_ = true;
     changed_.notify_all();
   }
-  // Every direct write from now on fails; 0: none does.
+  // Every one from now on fails; 0: none does.
   void fail_with(int code) {
     MutexLock lock(mutex_);
     code_ = code;
@@ -64,6 +64,7 @@ class HeldFile final : public storage::File {
     return inner_->write_parts(parts, offset);
   }
   Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
+    SPILLFS_TRY(gate_->pass());
     return inner_->write_back(offset, length);
   }
   Result<> write_direct(std::span<const Bytes> parts, std::uint64_t offset) override {
