@@ -451,8 +451,7 @@ class Volume {
   std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, Clock::time_point> unsummed_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
-  std::unordered_map<std::uint64_t, std::weak_ptr<Vnode>> passthrough_writers_
-      GUARDED_BY(reclaim_mutex_);
+  std::unordered_map<std::uint64_t, VnodeRef> passthrough_writers_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
   std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
   Mutex reclaim_run_;  // one run of reclaim at a time

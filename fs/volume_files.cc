@@ -379,7 +379,11 @@ Result<> Volume::release(HandleId id) {
   if (may_write(open.flags)) --vnode->writers;
   if (open.mode == IoMode::kCached) --vnode->cached;
   if (open.mode == IoMode::kPassthrough) --vnode->passthroughs;
-  if (open.mode == IoMode::kPassthrough && may_write(open.flags)) --vnode->passthrough_writers;
+  if (open.mode == IoMode::kPassthrough && may_write(open.flags) &&
+      --vnode->passthrough_writers == 0) {
+    MutexLock reclaim(reclaim_mutex_);
+    passthrough_writers_.erase(number(vnode->id));
+  }
   if (vnode->passthroughs == 0) take_back(*vnode);
   if (sealed) sealed = seal(*vnode);
   if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());

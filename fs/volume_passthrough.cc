@@ -59,15 +59,18 @@ bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
 Result<bool> Volume::lend(Vnode& vnode, int flags, const Kernel& kernel) {
   SPILLFS_TRY(make_private(vnode, Purpose::kLend));
   SPILLFS_TRY(vnode.segment->stop_streaming());
-  if (may_write(flags)) SPILLFS_TRY(before_lending_for_writing(vnode, kernel));
-  if (vnode.backing != 0) return true;
-  const auto id = kernel.lend(vnode.segment->file()->descriptor());
-  if (!id) {
-    spdlog::debug("inode {} is not passed through: {}", number(vnode.id), describe(id.error()));
-    return false;
+  if (vnode.backing == 0) {
+    const auto id = kernel.lend(vnode.segment->file()->descriptor());
+    if (!id) {
+      spdlog::debug("inode {} is not passed through: {}", number(vnode.id), describe(id.error()));
+      return false;
+    }
+    vnode.backing = *id;
   }
-  vnode.backing = *id;
-  return true;
+  const auto ready = may_write(flags) ? before_lending_for_writing(vnode, kernel) : Result<>();
+  if (ready) return true;
+  if (vnode.passthroughs == 0) take_back(vnode);
+  return tl::unexpected(ready.error());
 }
 
 Result<> Volume::before_lending_for_writing(Vnode& vnode, const Kernel& kernel) {
@@ -123,14 +126,7 @@ bool Volume::sweep() {
   std::vector<VnodeRef> writers;
   {
     MutexLock lock(reclaim_mutex_);
-    for (auto at = passthrough_writers_.begin(); at != passthrough_writers_.end();) {
-      if (VnodeRef vnode = at->second.lock()) {
-        writers.push_back(std::move(vnode));
-        ++at;
-      } else {
-        at = passthrough_writers_.erase(at);
-      }
-    }
+    for (const auto& [id, vnode] : passthrough_writers_) writers.push_back(vnode);
   }
   for (const VnodeRef& vnode : writers) {
     if (!vnode->mutex.try_lock()) continue;  // whoever has it catches up

@@ -73,17 +73,21 @@ void Volume::kick_reclaim() {
 
 void Volume::reclaim_loop(const std::stop_token& stop) {
   std::chrono::milliseconds pause = kPause;
+  Clock::time_point last_run = Clock::now();
   while (!stop.stop_requested()) {
+    bool kicked = false;
     {
       MutexLock lock(reclaim_mutex_);
       if (!reclaim_kicked_) reclaim_wanted_.wait_for(reclaim_mutex_, pause);
       // kick_reclaim() ends this wait, too.
       const bool hurry = space_wanted_ || pool_wanted_ || stop.stop_requested();
       if (reclaim_kicked_ && !hurry) reclaim_wanted_.wait_for(reclaim_mutex_, kGather);
-      reclaim_kicked_ = false;
+      kicked = std::exchange(reclaim_kicked_, false);
     }
     if (stop.stop_requested()) return;
     pause = sweep() ? kSweep : kPause;
+    if (!kicked && Clock::now() - last_run < kPause) continue;
+    last_run = Clock::now();
     warn("run", reclaim_now());
   }
 }
