@@ -245,13 +245,14 @@ fuse_attr raw_attributes(const struct stat& from) {
 }
 
 fuse_entry_out raw_entry(const Attributes& attributes) {
-  fuse_entry_out entry{};
-  entry.nodeid = attributes.st_ino;
-  entry.generation = 1;  // an inode number never comes back
-  entry.attr_valid = static_cast<std::uint64_t>(cache_seconds(attributes));
-  entry.entry_valid = static_cast<std::uint64_t>(kCacheSeconds);
-  entry.attr = raw_attributes(attributes);
-  return entry;
+  const fuse_entry_param entry = entry_of(attributes);
+  fuse_entry_out raw{};
+  raw.nodeid = entry.ino;
+  raw.generation = entry.generation;
+  raw.attr_valid = static_cast<std::uint64_t>(entry.attr_timeout);
+  raw.entry_valid = static_cast<std::uint64_t>(entry.entry_timeout);
+  raw.attr = raw_attributes(entry.attr);
+  return raw;
 }
 
 fuse_open_out raw_open(const Opened& opened) {
@@ -287,7 +288,8 @@ void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
   }
 }
 
-void reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
+// False when the kernel no longer waits for it.
+bool reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
   fuse_out_header header{};
   header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
   header.error = -error;
@@ -295,9 +297,9 @@ void reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
   // writev's interface wants pointers that it does not write through.
   std::array<iovec, 2> parts{iovec{&header, sizeof(header)},
                              iovec{const_cast<std::byte*>(body.data()), body.size()}};
-  if (::writev(fuse, parts.data(), static_cast<int>(parts.size())) < 0) {
-    spdlog::debug("the kernel no longer waits for request {}", unique);
-  }
+  if (::writev(fuse, parts.data(), static_cast<int>(parts.size())) >= 0) return true;
+  spdlog::debug("the kernel no longer waits for request {}", unique);
+  return false;
 }
 
 // O_TMPFILE, which libfuse does not know.
@@ -311,11 +313,13 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);
   if (!opened) {
-    const int code = opened.error().code >= kWaitForSpace ? ENOSPC : opened.error().code;
-    return reply_raw(context.fuse, unique, code, {});
+    static_cast<void>(reply_raw(context.fuse, unique, errno_of(opened.error()), {}));
+    return;
   }
   const CreateReply body{.entry = raw_entry(opened->attributes), .open = raw_open(*opened)};
-  reply_raw(context.fuse, unique, 0, bytes_of(body));
+  if (!reply_raw(context.fuse, unique, 0, bytes_of(body))) {
+    static_cast<void>(context.volume->release(opened->handle));
+  }
 }
 
 }  // namespace

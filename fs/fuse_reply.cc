@@ -5,8 +5,10 @@
 
 namespace spillfs::fs {
 
+int errno_of(const Error& error) { return error.code >= kWaitForSpace ? ENOSPC : error.code; }
+
 void reply_error(fuse_req_t request, const char* operation, const Error& error) {
-  const int code = error.code >= kWaitForSpace ? ENOSPC : error.code;
+  const int code = errno_of(error);
   const bool ours = code == EIO || code == ENOMEM;
   spdlog::log(ours ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
               describe(error));

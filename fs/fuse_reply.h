@@ -16,6 +16,8 @@
 
 namespace spillfs::fs {
 
+// What the kernel is told: codes of our own are ENOSPC once nothing can wait any more.
+int errno_of(const Error& error);
 // Replies the errno and logs it once.
 void reply_error(fuse_req_t request, const char* operation, const Error& error);
 
@@ -63,7 +65,7 @@ inline storage::DiskWait disk_wait(Parking::Try how) {
 // As serve(), as an attempt that may have to wait for space. `call` takes a Parking::Try and owns
 // all it uses.
 template <class Call, class Reply>
-Parking::Attempt attempt_to(fuse_req_t request, const char* operation, Call call, Reply reply) {
+auto attempt_to(fuse_req_t request, const char* operation, Call call, Reply reply) {
   return [=](Parking::Try how) mutable {
     auto attempt = [&] { return call(how); };
     auto result = guarded(attempt);
@@ -95,7 +97,7 @@ template <class Call, class Reply>
 void serve_or_park(fuse_req_t request, const char* operation, Call call, Reply reply) {
   Parking& parking = *context_of(request).parking;
   const Parking::Moment before = parking.now();
-  Parking::Attempt attempt = attempt_to(request, operation, on_any_try(std::move(call)), reply);
+  auto attempt = attempt_to(request, operation, on_any_try(std::move(call)), reply);
   if (attempt(Parking::Try::kMayWait) == Parking::Outcome::kAnswered) return;
   parking.wait(std::move(attempt), before);
 }

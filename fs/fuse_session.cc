@@ -88,20 +88,19 @@ void FuseSession::connect_volume() {
   if (context_.features.on.has(Feature::kPassthrough)) {
     lend = [fuse = fuse_.get()](int file) { return open_backing(fuse, file); };
   }
+  // Offset -1 touches no page: only attributes; it also says whether the kernel has the inode.
+  const auto drop_attributes = [session](InodeId id) {
+    return fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0);
+  };
   volume_.set_kernel({
-      // Offset -1 touches no page: only attributes, and whether the kernel has the inode.
-      .holds =
-          [session](InodeId id) {
-            return fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0) != -ENOENT;
-          },
+      .holds = [drop_attributes](InodeId id) { return drop_attributes(id) != -ENOENT; },
       .drop_caches =
           [session](InodeId id) { fuse_lowlevel_notify_inval_inode(session, number(id), 0, 0); },
-      .space_freed = [this] { parking_.wake(); },
+      .wake = [this] { parking_.wake(); },
       .lend = std::move(lend),
       .take_back = [fuse = fuse_.get()](int id) { close_backing(fuse, id); },
       // Safe while a request is served: its sender holds the inode.
-      .drop_attributes =
-          [session](InodeId id) { fuse_lowlevel_notify_inval_inode(session, number(id), -1, 0); },
+      .drop_attributes = drop_attributes,
       .direct_writes = context_.features.on.has(Feature::kDirectMmap),
   });
 }

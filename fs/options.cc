@@ -74,7 +74,7 @@ Result<> set_write(MountOptions& options, std::string_view text) {
   return {};
 }
 
-Result<> set_resum(MountOptions& options, std::string_view text) {
+Result<> set_background_checksums(MountOptions& options, std::string_view text) {
   if (text != "yes" && text != "no")
     return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
   options.background_checksums = text == "yes";
@@ -148,7 +148,8 @@ std::vector<OptionSpec> make_table() {
       {"read_ahead", "SIZE", "4MiB", "how far the kernel reads ahead where there is no passthrough",
        set_size(&O::read_ahead, 0, kGiB), show_size(&O::read_ahead)},
       {"background_checksums", "YESNO", "yes",
-       "make the sums of files that were changed in place, after their last writer", set_resum,
+       "make the sums of files that were changed in place, after their last writer",
+       set_background_checksums,
        [](const O& o) { return std::string(o.background_checksums ? "yes" : "no"); }},
       {"threads", "N", "4", "threads that receive requests", set_threads,
        [](const O& o) { return std::to_string(o.threads); }},

@@ -57,11 +57,6 @@ void Parking::park(Request request, Moment since) {
   changed_.notify_one();
 }
 
-Parking::Moment Parking::now() {
-  MutexLock lock(mutex_);
-  return Moment{wakes_};
-}
-
 void Parking::wake() {
   MutexLock lock(mutex_);
   ++wakes_;

@@ -4,6 +4,7 @@
 // Threads: every method may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -40,7 +41,7 @@ class Parking {
   // Tries again when space has been freed or written, at the latest in 100 ms, for the last time
   // when its patience is over. When too many wait already, now is the last time.
   void wait(Attempt attempt, Moment since) EXCLUDES(mutex_);
-  Moment now() EXCLUDES(mutex_);
+  [[nodiscard]] Moment now() const { return Moment{wakes_.load()}; }
   // Space has been freed or written.
   void wake() EXCLUDES(mutex_);
 
@@ -60,7 +61,7 @@ class Parking {
   CondVar changed_;
   std::deque<Request> runnable_ GUARDED_BY(mutex_);
   std::vector<Request> waiting_ GUARDED_BY(mutex_);
-  std::uint64_t wakes_ GUARDED_BY(mutex_) = 0;
+  std::atomic<std::uint64_t> wakes_{0};  // changed under the lock
   std::vector<std::jthread> threads_;
 };
 

@@ -244,7 +244,7 @@ Volume::Status Volume::status() {
 void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
-  write_pool_.on_done(kernel.space_freed);
+  write_pool_.on_done(kernel.wake);
   kernel_ = std::make_shared<const Kernel>(std::move(kernel));
 }
 

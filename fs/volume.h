@@ -202,7 +202,7 @@ class Volume {
     // From reclaim's own thread:
     std::function<bool(InodeId)> holds;        // does the kernel still know this inode?
     std::function<void(InodeId)> drop_caches;  // what the kernel remembers of it is wrong
-    std::function<void()> space_freed;
+    std::function<void()> wake;  // also from the write threads: space was freed or bytes written
     // From any thread, with the inode's lock held:
     std::function<Result<int>(int descriptor)>
         lend;  // lets the kernel do a file's I/O; its id, > 0

@@ -112,7 +112,7 @@ Result<> Volume::reclaim_now() {
   }
   sum_all_again();
   const bool freed = space_.dead() + segments_->pool_bytes() < before;
-  if (kernel->space_freed && freed) kernel->space_freed();
+  if (kernel->wake && freed) kernel->wake();
   return {};
 }
 

@@ -19,7 +19,7 @@ class FakeKernel {
   fs::Volume::Kernel side() {
     return {.holds = [this](InodeId id) { return held.contains(id); },
             .drop_caches = {},
-            .space_freed = {},
+            .wake = {},
             .lend = [this](int /*descriptor*/) { return lend(); },
             .take_back = [this](int id) { EXPECT_EQ(lent.erase(id), 1U) << id; },
             .drop_attributes = [this](InodeId id) { told.push_back(id); },

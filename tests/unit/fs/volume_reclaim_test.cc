@@ -65,7 +65,7 @@ TEST(VolumeReclaim, CountsAFileThatIsOpenedAfterItsUnlink) {
   TestStore store;
   const auto volume = store.open({.fuse_limit = 32 * kKiB, .reclaim_in_background = false}).value();
   // As the kernel does for a descriptor that was opened with O_PATH.
-  volume->set_kernel({.holds = [](InodeId) { return true; }, .drop_caches = {}, .space_freed = {}});
+  volume->set_kernel({.holds = [](InodeId) { return true; }, .drop_caches = {}, .wake = {}});
   const InodeId inode = write_file(*volume, "file", std::string(100 * kKiB, 'a'));
   ASSERT_TRUE(volume->unlink(kRootInode, "file"));
   const auto again = volume->open_file(inode, O_WRONLY).value();
@@ -83,7 +83,7 @@ TEST(VolumeReclaim, CountsAFileThatIsOpenedAfterItsUnlink) {
 TEST(VolumeReclaim, CountsAFileThatGetsANameAgain) {
   TestStore store;
   const auto volume = store.open({.fuse_limit = 32 * kKiB, .reclaim_in_background = false}).value();
-  volume->set_kernel({.holds = [](InodeId) { return true; }, .drop_caches = {}, .space_freed = {}});
+  volume->set_kernel({.holds = [](InodeId) { return true; }, .drop_caches = {}, .wake = {}});
   const auto made = volume->create_unnamed(kRootInode, 0644, O_WRONLY, {}).value();
   ASSERT_TRUE(volume->write(made.handle, as_bytes(std::string(100 * kKiB, 'a')), 0));
   const std::uint64_t charged = volume->status().charged;
