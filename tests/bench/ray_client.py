@@ -67,7 +67,7 @@ def touch_memory(size):
     """Below a virtual machine the host gives memory at its first use, which is slower than the disk:
     whoever comes first would pay for the page cache of the others."""
     with mmap.mmap(-1, size) as memory:
-        memory[::mmap.PAGESIZE] = b"\1" * (size // mmap.PAGESIZE)
+        memory[::mmap.PAGESIZE] = b"\1" * -(-size // mmap.PAGESIZE)
 
 
 def round_trip(asked, meter, worker):
