@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One round of Ray's own FileSystemStorage on a directory, as a process of its own, so that a
-memory cgroup may hold it alone. Prints what it measured as JSON."""
+"""Ray's own FileSystemStorage on a directory, as a process of its own, so that a memory cgroup may
+hold it alone. Prints what it measured as JSON."""
 import argparse
+import collections
 import contextlib
 import json
-import mmap
 import os
 import resource
+import statistics
 import time
 
 from ray._private.external_storage import FileSystemStorage
@@ -14,7 +15,7 @@ from ray._raylet import ObjectRef
 
 import machine
 
-TOUCHED = 640 << 20  # fits into the cgroup
+TRIPS = 7
 
 
 class CoreWorker:
@@ -46,7 +47,8 @@ class Meter:
     """Seconds and CPU seconds, of the client with its daemon and of the whole machine."""
 
     def __init__(self, pids, gigabytes):
-        self.pids, self.gigabytes, self.values = pids, gigabytes, {}
+        self.pids, self.gigabytes = pids, gigabytes
+        self.values = collections.defaultdict(list)
 
     def now(self):
         own = resource.getrusage(resource.RUSAGE_SELF)
@@ -58,39 +60,60 @@ class Meter:
         before = self.now()
         yield
         took, cpu, machine_cpu = (b - a for a, b in zip(before, self.now()))
-        self.values[f"{what} GB/s"] = self.gigabytes / took
-        self.values[f"{what} CPU s/GB"] = cpu / self.gigabytes
-        self.values[f"{what} machine CPU s/GB"] = machine_cpu / self.gigabytes
+        self.values[f"{what} GB/s"].append(self.gigabytes / took)
+        self.values[f"{what} CPU s/GB"].append(cpu / self.gigabytes)
+        self.values[f"{what} machine CPU s/GB"].append(machine_cpu / self.gigabytes)
+
+    @contextlib.contextmanager
+    def time(self, what, units):
+        start = time.perf_counter()
+        yield
+        self.values[what].append((time.perf_counter() - start) * units)
 
 
-def touch_memory(size):
-    """Below a virtual machine the host gives memory at its first use, which is slower than the disk:
-    whoever comes first would pay for the page cache of the others."""
-    with mmap.mmap(-1, size) as memory:
-        memory[::mmap.PAGESIZE] = b"\1" * -(-size // mmap.PAGESIZE)
+class RayFiles:
+    """What Ray does with a number of objects in a number of files, one after the other."""
+
+    def __init__(self, asked, worker):
+        self.storage = FileSystemStorage("benchmark", asked.directory)
+        self.storage._core_worker = worker
+        self.files = [[ObjectRef(os.urandom(28)) for _ in range(asked.count // asked.files)]
+                      for _ in range(asked.files)]
+        self.urls = []
+
+    def spill(self):
+        self.urls = [self.storage.spill_objects(refs, [b"o" * 72] * len(refs))
+                     for refs in self.files]
+
+    def restore(self):
+        for refs, places in zip(self.files, self.urls):
+            self.storage.restore_spilled_objects(refs, places)
+
+    def delete(self):
+        for places in self.urls:
+            self.storage.delete_spilled_objects(places)
 
 
-def round_trip(asked, meter, worker):
-    storage = FileSystemStorage("benchmark", asked.directory)
-    storage._core_worker = worker
-    files = [[ObjectRef(os.urandom(28)) for _ in range(asked.count // asked.files)]
-             for _ in range(asked.files)]
-    touch_memory(min(asked.size * asked.count, TOUCHED))
-    with meter.measure("spill"):
-        urls = [storage.spill_objects(refs, [b"o" * 72] * len(refs)) for refs in files]
-
-    for what in ("restore", "restore cold"):
-        if what == "restore cold" and not machine.drop_caches("1"):
-            continue
-        with meter.measure(what):
-            for refs, places in zip(files, urls):
-                storage.restore_spilled_objects(refs, places)
+def measure(asked, meter, worker):
+    """Medians of several trips in one process, then a cold restore. Below a virtual machine the host
+    gives memory at its first use, which takes longer than the disk, and takes back what is free: a
+    trip alone would measure that."""
+    ray = RayFiles(asked, worker)
+    for _ in range(TRIPS):
+        with meter.measure("spill"):
+            ray.spill()
+        with meter.measure("restore"):
+            ray.restore()
         worker.check()
-    start = time.perf_counter()
-    for places in urls:
-        storage.delete_spilled_objects(places)
-    meter.values["delete ms"] = (time.perf_counter() - start) * 1e3
-    storage.destroy_external_storage()
+        with meter.time("delete ms", 1e3):
+            ray.delete()
+    ray.spill()
+    if machine.drop_caches("1"):
+        with meter.measure("restore cold"):
+            ray.restore()
+        worker.check()
+    ray.delete()
+    ray.storage.destroy_external_storage()
 
 
 def main():
@@ -107,8 +130,8 @@ def main():
             group.write(str(os.getpid()))
     pids = [int(pid) for pid in asked.pids.split(",") if pid]
     meter = Meter(pids, asked.size * asked.count / 1e9)
-    round_trip(asked, meter, CoreWorker(asked.size))
-    print(json.dumps(meter.values))
+    measure(asked, meter, CoreWorker(asked.size))
+    print(json.dumps({name: statistics.median(all_of) for name, all_of in meter.values.items()}))
 
 
 if __name__ == "__main__":

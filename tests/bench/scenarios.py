@@ -73,7 +73,7 @@ def ray_1m(target, size):
 def ray_cgroup(target, size):
     try:
         with machine.memory_cgroup(CGROUP_LIMIT) as group:
-            return run_ray(target, size.pick(64 * MIB, MIB), 16, 2, group)
+            return run_ray(target, size.pick(64 * MIB, MIB), 32, 4, group)
     except machine.NoMemoryController as why:
         raise Skip(str(why)) from why
 
@@ -202,7 +202,7 @@ def remount(target, size, root):
 ALL = (
     Scenario("ray-64m", "Ray's FileSystemStorage, 8 objects of 64 MiB in a file", ray_64m),
     Scenario("ray-1m", "the same, 256 objects of 1 MiB in a file", ray_1m),
-    Scenario("ray-64m-cgroup", "16 objects of 64 MiB in 2 files, the client in 1.2 GB of memory",
+    Scenario("ray-64m-cgroup", "32 objects of 64 MiB in 4 files, the client in 1.2 GB of memory",
              ray_cgroup),
     Scenario("small", "a file per object: 4 KiB, 100 KiB, 1 MiB; 1 and 4 threads", small,
              kinds=("disk", "spillfs", "null", "other")),
