@@ -18,6 +18,10 @@ inline constexpr SegmentId kNoSegment{0};
 // The position of a data directory in store.json.
 enum class DirectoryId : std::uint16_t {};
 
+// The kernel's number of a request; the same when it is sent again. Unique for the life of a mount.
+enum class RequestId : std::uint64_t {};
+inline constexpr RequestId kNoRequest{0};
+
 constexpr std::uint64_t number(InodeId id) { return static_cast<std::uint64_t>(id); }
 constexpr std::uint64_t number(SegmentId id) { return static_cast<std::uint64_t>(id); }
 constexpr std::uint16_t number(DirectoryId id) { return static_cast<std::uint16_t>(id); }
