@@ -14,15 +14,15 @@ constexpr std::size_t kRecent = 8;         // files whose objects are remembered
 constexpr std::uint64_t kFirstCookie = 3;  // of a file's object 0
 
 // A file open for reading, for as long as this lives.
-class OpenFile {
+class FileReader {
  public:
-  static Result<std::unique_ptr<OpenFile>> open(Volume& volume, InodeId id) {
+  static Result<std::unique_ptr<FileReader>> open(Volume& volume, InodeId id) {
     const Opened opened = SPILLFS_TRY(volume.open_file(id, O_RDONLY));
-    return std::unique_ptr<OpenFile>(new OpenFile(volume, opened.handle));
+    return std::unique_ptr<FileReader>(new FileReader(volume, opened.handle));
   }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  ~OpenFile() { static_cast<void>(volume_.release(handle_)); }
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+  ~FileReader() { static_cast<void>(volume_.release(handle_)); }
 
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) {
     return volume_.read(handle_, into, offset);
@@ -35,7 +35,7 @@ class OpenFile {
   }
 
  private:
-  OpenFile(Volume& volume, HandleId handle) : volume_(volume), handle_(handle) {}
+  FileReader(Volume& volume, HandleId handle) : volume_(volume), handle_(handle) {}
 
   Volume& volume_;
   const HandleId handle_;
@@ -43,7 +43,7 @@ class OpenFile {
 
 class ObjectReader : public ControlReader {
  public:
-  ObjectReader(std::unique_ptr<OpenFile> file, const storage::RayObject& object)
+  ObjectReader(std::unique_ptr<FileReader> file, const storage::RayObject& object)
       : file_(std::move(file)), object_(object) {}
 
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
@@ -54,7 +54,7 @@ class ObjectReader : public ControlReader {
   }
 
  private:
-  const std::unique_ptr<OpenFile> file_;
+  const std::unique_ptr<FileReader> file_;
   const storage::RayObject object_;
 };
 
@@ -194,14 +194,14 @@ Result<std::vector<DirectoryEntry>> ObjectFolder::list_file(InodeId id, std::uin
 }
 
 Result<std::unique_ptr<ControlReader>> ObjectFolder::open(ControlId id) {
-  auto file = SPILLFS_TRY(OpenFile::open(volume_, InodeId{id.of}));
+  auto file = SPILLFS_TRY(FileReader::open(volume_, InodeId{id.of}));
   const Place at = SPILLFS_TRY(place(id));
   return std::make_unique<ObjectReader>(std::move(file), at.object);
 }
 
 Result<Xattrs> ObjectFolder::xattrs(ControlId id) {
   if (id.number == 0) return Xattrs();
-  const auto file = SPILLFS_TRY(OpenFile::open(volume_, InodeId{id.of}));
+  const auto file = SPILLFS_TRY(FileReader::open(volume_, InodeId{id.of}));
   const Place at = SPILLFS_TRY(place(id));
   const storage::RayHeader& header = at.object.header;
   Xattrs all;

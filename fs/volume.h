@@ -27,6 +27,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/open_files.h"
 #include "fs/space.h"
 #include "fs/vnode.h"
 #include "index/index.h"
@@ -50,8 +51,6 @@ struct Caller {
   pid_t pid = 0;  // 0: not known
 };
 
-enum class HandleId : std::uint64_t {};
-
 struct SetTime {
   bool now = false;
   index::Time time;  // when not now
@@ -63,13 +62,6 @@ struct SetAttributes {
   std::optional<std::uint64_t> size;
   std::optional<SetTime> accessed, modified;
   bool kill_privileges = false;  // clear set-uid and set-gid (HANDLE_KILLPRIV_V2)
-};
-
-// How the kernel does the I/O of an open file.
-enum class IoMode : std::uint8_t {
-  kCached,       // through its page cache
-  kDirect,       // each call is a request
-  kPassthrough,  // by itself, on the backing file
 };
 
 struct Opened {
