@@ -88,6 +88,13 @@ struct QueueEntry {
   friend bool operator==(const QueueEntry&, const QueueEntry&) = default;
 };
 
+// What a request that changed something was answered: with which inode, or none (InodeId{0}).
+struct Reply {
+  RequestId request = kNoRequest;
+  InodeId inode{};
+  friend bool operator==(const Reply&, const Reply&) = default;
+};
+
 struct Totals {
   std::int64_t charged = 0;  // bytes, over all inodes
   std::int64_t inodes = 0;
@@ -131,7 +138,9 @@ struct Batch {
   std::vector<Record> erase_records;
   std::vector<QueueEntry> put_queue;
   std::vector<QueueEntry> erase_queue;
-  Totals totals;  // added to what the index holds
+  std::optional<Reply> put_reply;        // in the same batch as the change
+  std::vector<RequestId> erase_replies;  // those that have been answered since
+  Totals totals;                         // added to what the index holds
 };
 
 class Index {
@@ -162,6 +171,8 @@ class Index {
   virtual Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
                                                 std::size_t limit) = 0;
   virtual Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) = 0;  // ENOENT
+  virtual Result<Reply> reply(RequestId request) = 0;                       // ENOENT
+  virtual Result<> erase_all_replies() = 0;                                 // of an earlier mount
   virtual Result<Totals> totals() = 0;
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;

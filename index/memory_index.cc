@@ -80,6 +80,8 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (const Record& r : batch.put_records) records_[{number(r.segment), r.offset}] = r.inode;
   for (const QueueEntry& entry : batch.erase_queue) queue_.erase({entry.kind, entry.id});
   for (const QueueEntry& entry : batch.put_queue) queue_.insert({entry.kind, entry.id});
+  for (RequestId request : batch.erase_replies) replies_.erase(request);
+  if (batch.put_reply) replies_[batch.put_reply->request] = batch.put_reply->inode;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
   return {};
@@ -183,6 +185,19 @@ Result<QueueEntry> MemoryIndex::queued(QueueKind kind, std::uint64_t id) {
   MutexLock lock(mutex_);
   if (!queue_.contains({kind, id})) return fail(ENOENT, "not queued");
   return QueueEntry{.kind = kind, .id = id};
+}
+
+Result<Reply> MemoryIndex::reply(RequestId request) {
+  MutexLock lock(mutex_);
+  const auto found = replies_.find(request);
+  if (found == replies_.end()) return fail(ENOENT, "no such reply");
+  return Reply{.request = request, .inode = found->second};
+}
+
+Result<> MemoryIndex::erase_all_replies() {
+  MutexLock lock(mutex_);
+  replies_.clear();
+  return {};
 }
 
 Result<Totals> MemoryIndex::totals() {

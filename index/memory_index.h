@@ -39,6 +39,8 @@ class MemoryIndex final : public Index {
   Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
                                         std::size_t limit) override;
   Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) override;
+  Result<Reply> reply(RequestId request) override;
+  Result<> erase_all_replies() override;
   Result<Totals> totals() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
@@ -61,6 +63,7 @@ class MemoryIndex final : public Index {
   std::map<Pair, std::uint64_t> sums_ GUARDED_BY(mutex_);  // segment, chunk
   std::map<Pair, InodeId> records_ GUARDED_BY(mutex_);     // segment, offset
   std::set<std::pair<QueueKind, std::uint64_t>> queue_ GUARDED_BY(mutex_);
+  std::map<RequestId, InodeId> replies_ GUARDED_BY(mutex_);
   Totals totals_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);
 };

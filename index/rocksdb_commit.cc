@@ -12,6 +12,8 @@ namespace spillfs::index {
 namespace {
 
 constexpr const char* kTotalsKey = "totals";
+constexpr const char* kBehindNumbers =
+    "\xff\xff\xff\xff\xff\xff\xff\xff\xff";  // every key of 8 bytes is below
 
 }  // namespace
 
@@ -27,10 +29,15 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   }
   SPILLFS_TRY(add_segments(rows, batch));
   SPILLFS_TRY(add_queue(rows, batch));
+  SPILLFS_TRY(add_replies(rows, batch));
   if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
     const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
     SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
   }
+  return write(rows);
+}
+
+Result<> RocksdbIndex::write(rocksdb::WriteBatch& rows) {
   auto status = db_->Write({}, &rows);
   if (status.IsNoSpace() && options_.no_space && options_.no_space() && db_->Resume().ok()) {
     status = db_->Write({}, &rows);
@@ -149,6 +156,25 @@ Result<> RocksdbIndex::add_queue(rocksdb::WriteBatch& rows, const Batch& batch) 
     SPILLFS_TRY(result_of(rows.Put(family(kReclaim), key, {}), "put a queue entry"));
   }
   return {};
+}
+
+// Not SingleDelete: after it, a reply put twice could come back. Compaction keeps what deletes
+// leave to a few flushes' worth, and only erase_all_replies() walks over it.
+Result<> RocksdbIndex::add_replies(rocksdb::WriteBatch& rows, const Batch& batch) {
+  for (RequestId request : batch.erase_replies) {
+    const auto status = rows.Delete(family(kReplies), key_of(number(request)));
+    SPILLFS_TRY(result_of(status, "erase a reply"));
+  }
+  if (!batch.put_reply) return {};
+  const auto& [request, inode] = *batch.put_reply;
+  const auto status = rows.Put(family(kReplies), key_of(number(request)), encode(number(inode)));
+  return result_of(status, "put a reply");
+}
+
+Result<> RocksdbIndex::erase_all_replies() {
+  rocksdb::WriteBatch rows;
+  SPILLFS_TRY(erase_range(rows, kReplies, key_of(0), kBehindNumbers));
+  return write(rows);
 }
 
 }  // namespace spillfs::index

@@ -239,6 +239,12 @@ Result<QueueEntry> RocksdbIndex::queued(QueueKind kind, std::uint64_t id) {
   return QueueEntry{.kind = kind, .id = id};
 }
 
+Result<Reply> RocksdbIndex::reply(RequestId request) {
+  const auto row = SPILLFS_TRY(get(kReplies, key_of(number(request))));
+  if (!row) return fail(ENOENT, "no such reply");
+  return Reply{.request = request, .inode = InodeId{SPILLFS_TRY(decode_number(*row))}};
+}
+
 Result<Totals> RocksdbIndex::totals() {
   const auto row = SPILLFS_TRY(get(kMeta, kTotalsKey));
   if (!row) return Totals{};

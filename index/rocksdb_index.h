@@ -54,6 +54,8 @@ class RocksdbIndex final : public Index {
   Result<std::vector<QueueEntry>> queue(QueueKind kind, std::uint64_t after,
                                         std::size_t limit) override;
   Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) override;
+  Result<Reply> reply(RequestId request) override;
+  Result<> erase_all_replies() override;
   Result<Totals> totals() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
@@ -98,9 +100,11 @@ class RocksdbIndex final : public Index {
 
   Result<> add_dentry(Overlay& overlay, const Batch::DentryChange& change);
   Result<> drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot);
+  Result<> write(rocksdb::WriteBatch& rows);
   Result<> add_inodes(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_segments(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_queue(rocksdb::WriteBatch& rows, const Batch& batch);
+  Result<> add_replies(rocksdb::WriteBatch& rows, const Batch& batch);
 
   const RocksdbOptions options_;
   std::unique_ptr<rocksdb::DB> db_;

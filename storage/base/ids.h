@@ -24,6 +24,7 @@ inline constexpr RequestId kNoRequest{0};
 
 constexpr std::uint64_t number(InodeId id) { return static_cast<std::uint64_t>(id); }
 constexpr std::uint64_t number(SegmentId id) { return static_cast<std::uint64_t>(id); }
+constexpr std::uint64_t number(RequestId id) { return static_cast<std::uint64_t>(id); }
 constexpr std::uint16_t number(DirectoryId id) { return static_cast<std::uint16_t>(id); }
 
 enum class SegmentKind : std::uint8_t {

@@ -247,6 +247,36 @@ TEST_P(IndexTest, QueuesWork) {
   EXPECT_EQ(index_->queued(QueueKind::kOpening, 1).error().code, ENOENT);
 }
 
+TEST_P(IndexTest, KeepsAReplyUntilItIsErased) {
+  const Reply made{.request = RequestId{(std::uint64_t{1} << 40) + 6}, .inode = InodeId{5}};
+  const Reply none{.request = RequestId{(std::uint64_t{1} << 40) + 8}};
+  EXPECT_EQ(index_->reply(made.request).error().code, ENOENT);
+  commit({.put_inodes = {full_inode(5)}, .put_reply = made, .erase_replies = {none.request}});
+  reopen();
+  EXPECT_EQ(index_->reply(made.request).value(), made);
+  EXPECT_EQ(index_->reply(none.request).error().code, ENOENT);
+  commit({.erase_inodes = {InodeId{5}}, .put_reply = none, .erase_replies = {made.request}});
+  reopen();
+  EXPECT_EQ(index_->reply(made.request).error().code, ENOENT);
+  EXPECT_EQ(index_->reply(none.request).value(), none);
+}
+
+TEST_P(IndexTest, ErasesTheRepliesOfAnEarlierMount) {
+  ASSERT_TRUE(index_->erase_all_replies());
+  const std::vector<RequestId> requests{RequestId{1}, RequestId{256}, RequestId{~std::uint64_t{0}}};
+  for (RequestId request : requests) {
+    commit({.put_queue = {{QueueKind::kDead, 3}}, .put_reply = Reply{request, InodeId{7}}});
+  }
+  ASSERT_TRUE(index_->erase_all_replies());
+  reopen();
+  for (RequestId request : requests) EXPECT_EQ(index_->reply(request).error().code, ENOENT);
+  EXPECT_TRUE(index_->queued(QueueKind::kDead, 3));
+  const Reply again{.request = RequestId{256}, .inode = InodeId{8}};
+  commit({.put_reply = again});
+  reopen();
+  EXPECT_EQ(index_->reply(again.request).value(), again);
+}
+
 TEST_P(IndexTest, AddsTotals) {
   EXPECT_EQ(index_->totals()->charged, 0);
   commit({.totals = {.charged = 100, .inodes = 2}});

@@ -66,6 +66,14 @@ class FaultyIndex final : public SharedIndex {
     SPILLFS_TRY(may_fail());
     return SharedIndex::queued(kind, id);
   }
+  Result<index::Reply> reply(RequestId request) override {
+    SPILLFS_TRY(may_fail());
+    return SharedIndex::reply(request);
+  }
+  Result<> erase_all_replies() override {
+    SPILLFS_TRY(may_fail());
+    return SharedIndex::erase_all_replies();
+  }
   Result<index::Totals> totals() override {
     SPILLFS_TRY(may_fail());
     return SharedIndex::totals();
