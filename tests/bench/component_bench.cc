@@ -143,6 +143,20 @@ void index_create(benchmark::State& state) {
 }
 BENCHMARK(index_create);
 
+// As index_create, each with its reply, which the next one erases.
+void index_create_replying(benchmark::State& state) {
+  const Folder folder;
+  const auto rocksdb = index::RocksdbIndex::open(folder.path(), {}).value();
+  std::uint64_t id = 1;
+  for (auto _ : state) {
+    index::Batch batch = create_batch(++id);
+    batch.put_reply = {.request = RequestId{id}, .inode = InodeId{id}};
+    batch.erase_replies = {RequestId{id - 1}};
+    must(rocksdb->commit(batch));
+  }
+}
+BENCHMARK(index_create_replying);
+
 void index_seal(benchmark::State& state) {
   const Folder folder;
   const auto rocksdb = index::RocksdbIndex::open(folder.path(), {}).value();
