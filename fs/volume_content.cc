@@ -74,7 +74,7 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
     auto made = segments_->create_private(id, *directory, vnode.id, blocks);
     if (made) {
       if (direct) {
-        (*made)->write_directly(*staging_, write_pool_);
+        (*made)->write_directly(*staging_, write_pool_, vnode.id);
       } else if (purpose == Purpose::kWrite && options_.write_behind != 0) {
         (*made)->write_cached(write_pool_, options_.write_behind);
       }

@@ -161,7 +161,8 @@ Result<> Volume::stage(Vnode& vnode, const Write& write) {
     return tl::unexpected(over_quota(moved.error()));
   }
   if (vnode.staged == nullptr) {
-    vnode.staged = std::make_unique<storage::StagedFile>(*staging_);
+    vnode.staged =
+        std::make_unique<storage::StagedFile>(*staging_, storage::StagedPlace{vnode.id, 0});
   }
   auto written = vnode.staged->write(from, offset);
   if (!written && written.error().code == ENOBUFS && evict_largest(vnode)) {

@@ -36,8 +36,9 @@ Result<std::unique_ptr<PrivateSegment>> PrivateSegment::resume(Device& device,
                                segment->physical_, length));
 }
 
-void PrivateSegment::write_directly(Staging& staging, WritePool& pool) {
+void PrivateSegment::write_directly(Staging& staging, WritePool& pool, InodeId inode) {
   staging_ = &staging;
+  inode_ = inode;
   pool_ = &pool;
 }
 
@@ -51,7 +52,7 @@ Result<> PrivateSegment::adopt(StagedFile& staged) {
   const std::uint64_t size = staged.size();
   SPILLFS_TRY(preallocate(size));
   for (Bytes span : staged.spans()) stream_->update(span);
-  behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, 0);
+  behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, StagedPlace{inode_, 0});
   behind_->adopt(std::move(staged));
   length_ = size;
   return {};
@@ -143,7 +144,8 @@ Result<bool> PrivateSegment::append_directly(Bytes from, DiskWait wait) {
     SPILLFS_TRY(drain());
   }
   if (behind_ == nullptr && is_direct() && length_ % kDirectAlignment == 0) {
-    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, length_);
+    behind_ =
+        std::make_unique<WriteBehind>(*staging_, *pool_, *file_, StagedPlace{inode_, length_});
   }
   if (behind_ == nullptr) return false;
   if (from.size() <= WriteBehind::kBatch) {

@@ -44,14 +44,16 @@ class PrivateSegment {
   static Result<std::unique_ptr<PrivateSegment>> resume(Device& device, std::shared_ptr<File> file,
                                                         Place place, std::uint64_t length);
 
-  // The stream's bytes go to disk past the page cache, by `pool`, from now on. Both outlive it.
-  void write_directly(Staging& staging, WritePool& pool);
+  // The stream's bytes, which are `inode`'s, go to disk past the page cache, by `pool`, from now
+  // on. What is given outlives it.
+  void write_directly(Staging& staging, WritePool& pool, InodeId inode);
   // The stream's bytes go through the page cache; beyond `window` dirty bytes `pool` writes the
   // oldest to disk.
   void write_cached(WritePool& pool, std::uint64_t window);
   [[nodiscard]] bool is_direct() const { return staging_ != nullptr; }
   // Takes over a new file's staged bytes, at most WriteBehind::kBatch; after write_directly(),
-  // before any write. After an error they are still the caller's.
+  // before any write. They begin at offset 0 of the same inode. After an error they are still the
+  // caller's.
   Result<> adopt(StagedFile& staged);
   // Whether all of the stream that is to be written directly is on disk, or else is on its way
   // there: ask again when a job of the pool is done.
@@ -115,6 +117,7 @@ class PrivateSegment {
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
   WritePool* pool_ = nullptr;
   Staging* staging_ = nullptr;  // of a stream that is written directly
+  InodeId inode_{};             // whose bytes it stages
   std::uint64_t window_ = 0;    // of a cached one; 0: no limit
   std::shared_ptr<WriteBack> write_back_;
   std::unique_ptr<WriteBehind> behind_;

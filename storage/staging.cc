@@ -2,11 +2,21 @@
 #include "storage/staging.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace spillfs::storage {
+
+namespace {
+
+std::uint64_t blocks_of(std::uint64_t size) {
+  return round_up(std::max(size, Staging::kBlock), Staging::kBlock) / Staging::kBlock;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Staging>> Staging::create(std::uint64_t size) {
   Fd memory(::memfd_create("spillfs-staging", MFD_CLOEXEC));
@@ -15,36 +25,95 @@ Result<std::unique_ptr<Staging>> Staging::create(std::uint64_t size) {
 }
 
 Result<std::unique_ptr<Staging>> Staging::create(Fd memory, std::uint64_t size) {
-  size = round_up(std::max(size, kBlock), kBlock);
-  if (::ftruncate(memory.get(), static_cast<off_t>(size)) != 0) {
-    return fail_errno(errno, "size the staging arena");
+  const std::uint64_t blocks = blocks_of(size);
+  // Owners that an earlier use left are cut off; what comes back is zeros.
+  for (const std::uint64_t length : {blocks * kBlock, memory_size(blocks)}) {
+    if (::ftruncate(memory.get(), static_cast<off_t>(length)) != 0) {
+      return fail_errno(errno, "size the staging arena");
+    }
   }
-  void* arena = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
+  std::byte* const arena = SPILLFS_TRY(map(memory, blocks));
+  return std::unique_ptr<Staging>(new Staging(std::move(memory), arena, blocks));
+}
+
+Result<std::unique_ptr<Staging>> Staging::reopen(Fd memory, std::uint64_t size) {
+  const std::uint64_t blocks = blocks_of(size);
+  struct stat status {};
+  if (::fstat(memory.get(), &status) != 0) return fail_errno(errno, "look at the staging arena");
+  if (static_cast<std::uint64_t>(status.st_size) != memory_size(blocks)) {
+    return fail(EINVAL, "the staging arena was made with another size");
+  }
+  std::byte* const arena = SPILLFS_TRY(map(memory, blocks));
+  return std::unique_ptr<Staging>(new Staging(std::move(memory), arena, blocks));
+}
+
+Result<std::byte*> Staging::map(const Fd& memory, std::uint64_t blocks) {
+  void* const arena =
+      ::mmap(nullptr, memory_size(blocks), PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
   if (arena == MAP_FAILED) return fail_errno(errno, "map the staging arena");
-  return std::unique_ptr<Staging>(
-      new Staging(std::move(memory), static_cast<std::byte*>(arena), size / kBlock));
+  return static_cast<std::byte*>(arena);
 }
 
 Staging::Staging(Fd memory, std::byte* arena, std::uint64_t blocks)
-    : memory_(std::move(memory)), arena_(arena), blocks_(blocks) {
+    : memory_(std::move(memory)),
+      arena_(arena),
+      blocks_(blocks),
+      owners_(reinterpret_cast<Owner*>(arena + blocks * kBlock), blocks) {
   // The lowest block is taken first, so that a quiet arena touches few pages.
-  for (std::uint64_t i = blocks; i > 0; --i) free_.push_back(static_cast<BlockIndex>(i - 1));
+  for (std::uint64_t i = blocks; i > 0; --i) {
+    const auto index = static_cast<BlockIndex>(i - 1);
+    const auto [inode, offset] = owners_[index];
+    if (inode == 0) {
+      free_.push_back(index);
+    } else {
+      left_.insert({.inode = InodeId{inode}, .offset = offset, .block = index});
+    }
+  }
 }
 
-Staging::~Staging() { ::munmap(arena_, size()); }
+Staging::~Staging() { ::munmap(arena_, memory_size(blocks_)); }
 
 std::uint64_t Staging::free_bytes() const {
   MutexLock lock(mutex_);
   return free_.size() * kBlock;
 }
 
-Result<> Staging::take(std::uint64_t count, std::vector<BlockIndex>& to) {
+std::vector<Staging::Left> Staging::left() const {
+  MutexLock lock(mutex_);
+  return {left_.begin(), left_.end()};
+}
+
+void Staging::give_back(std::span<const Left> left) {
+  MutexLock lock(mutex_);
+  for (const Left& one : left) {
+    if (left_.erase(one) != 0) set_free(one.block);
+  }
+}
+
+Result<> Staging::take(std::uint64_t count, StagedPlace place, std::vector<BlockIndex>& to) {
   MutexLock lock(mutex_);
   if (count > free_.size()) return fail(ENOBUFS, "staging is full");
   to.reserve(to.size() + count);
   for (; count > 0; --count) {
-    to.push_back(free_.back());
+    const BlockIndex index = free_.back();
     free_.pop_back();
+    Owner& owner = owners_[index];
+    owner.offset = place.offset;
+    std::atomic_ref(owner.inode).store(number(place.inode), std::memory_order_release);
+    place.offset += kBlock;
+    to.push_back(index);
+  }
+  return {};
+}
+
+Result<> Staging::take(std::span<const Left> left, std::vector<BlockIndex>& to) {
+  MutexLock lock(mutex_);
+  for (const Left& one : left) {
+    if (!left_.contains(one)) return fail(EINVAL, "nobody left this block");
+  }
+  for (const Left& one : left) {
+    left_.erase(one);
+    to.push_back(one.block);
   }
   return {};
 }
@@ -52,13 +121,37 @@ Result<> Staging::take(std::uint64_t count, std::vector<BlockIndex>& to) {
 void Staging::give_back(std::vector<BlockIndex>& from, std::size_t keep) {
   MutexLock lock(mutex_);
   while (from.size() > keep) {
-    free_.push_back(from.back());
+    set_free(from.back());
     from.pop_back();
   }
 }
 
+void Staging::set_free(BlockIndex index) {
+  std::atomic_ref(owners_[index].inode).store(0, std::memory_order_release);
+  free_.push_back(index);
+}
+
+Result<StagedFile> StagedFile::resume(Staging& staging, StagedPlace place,
+                                      std::span<const Staging::Left> blocks, std::uint64_t size) {
+  if (size > blocks.size() * Staging::kBlock) return fail(EINVAL, "staged blocks are missing");
+  const std::size_t count = round_up(size, Staging::kBlock) / Staging::kBlock;
+  std::uint64_t offset = place.offset;
+  for (const Staging::Left& block : blocks.first(count)) {
+    if (block.inode != place.inode || block.offset != offset) {
+      return fail(EINVAL, "a staged block belongs elsewhere");
+    }
+    offset += Staging::kBlock;
+  }
+  StagedFile file(staging, place);
+  SPILLFS_TRY(staging.take(blocks.first(count), file.blocks_));
+  staging.give_back(blocks.subspan(count));
+  file.size_ = size;
+  return file;
+}
+
 StagedFile::StagedFile(StagedFile&& other) noexcept
     : staging_(other.staging_),
+      place_(other.place_),
       blocks_(std::exchange(other.blocks_, {})),
       size_(std::exchange(other.size_, 0)) {}
 
@@ -66,6 +159,7 @@ StagedFile& StagedFile::operator=(StagedFile&& other) noexcept {
   if (this == &other) return *this;
   staging_->give_back(blocks_, 0);
   staging_ = other.staging_;
+  place_ = other.place_;
   blocks_ = std::exchange(other.blocks_, {});
   size_ = std::exchange(other.size_, 0);
   return *this;
@@ -77,7 +171,10 @@ Result<> StagedFile::write(Bytes from, std::uint64_t offset) {
   if (offset > size_) return fail(EINVAL, "staged bytes come in order");
   const std::uint64_t end = offset + from.size();
   const std::uint64_t wanted = round_up(end, Staging::kBlock) / Staging::kBlock;
-  if (wanted > blocks_.size()) SPILLFS_TRY(staging_->take(wanted - blocks_.size(), blocks_));
+  if (wanted > blocks_.size()) {
+    const StagedPlace next{place_.inode, place_.offset + blocks_.size() * Staging::kBlock};
+    SPILLFS_TRY(staging_->take(wanted - blocks_.size(), next, blocks_));
+  }
   while (!from.empty()) {
     const std::uint64_t at = offset % Staging::kBlock;
     const MutableBytes to = staging_->block(blocks_[offset / Staging::kBlock]).subspan(at);

@@ -6,11 +6,11 @@
 
 namespace spillfs::storage {
 
-WriteBehind::WriteBehind(Staging& staging, WritePool& pool, File& file, std::uint64_t offset)
+WriteBehind::WriteBehind(Staging& staging, WritePool& pool, File& file, StagedPlace place)
     : staging_(staging),
       pool_(pool),
       file_(file),
-      current_(std::make_shared<Batch>(Batch{StagedFile(staging), offset})) {}
+      current_(std::make_shared<StagedFile>(staging, place)) {}
 
 WriteBehind::~WriteBehind() {
   MutexLock lock(mutex_);
@@ -19,7 +19,7 @@ WriteBehind::~WriteBehind() {
 
 Result<> WriteBehind::append(Bytes from) {
   SPILLFS_TRY(failure());
-  const std::uint64_t before = current_->bytes.size();
+  const std::uint64_t before = current_->size();
   const Bytes first = from.first(std::min<std::uint64_t>(from.size(), kBatch - before));
   const Bytes rest = from.subspan(first.size());
   const bool fills = before + first.size() == kBatch;
@@ -27,28 +27,30 @@ Result<> WriteBehind::append(Bytes from) {
     MutexLock lock(mutex_);
     if (fills && flying_.size() >= kDepth) return fail(ENOBUFS, "the disk is behind");
   }
-  SPILLFS_TRY(current_->bytes.write(first, before));
+  SPILLFS_TRY(current_->write(first, before));
   if (!fills) return {};
-  Batch next{StagedFile(staging_), current_->offset + kBatch};
-  if (auto staged = next.bytes.write(rest, 0); !staged) {
-    SPILLFS_TRY(current_->bytes.truncate(before));
+  const auto [inode, offset] = current_->place();
+  StagedFile next(staging_, {inode, offset + kBatch});
+  if (auto staged = next.write(rest, 0); !staged) {
+    SPILLFS_TRY(current_->truncate(before));
     return staged;
   }
   send();
-  current_ = std::make_shared<Batch>(std::move(next));
+  current_ = std::make_shared<StagedFile>(std::move(next));
   return {};
 }
 
-void WriteBehind::adopt(StagedFile staged) { current_->bytes = std::move(staged); }
+void WriteBehind::adopt(StagedFile staged) { *current_ = std::move(staged); }
 
 Result<std::vector<WriteBehind::Range>> WriteBehind::read(MutableBytes into, std::uint64_t offset) {
   std::vector<Range> found;
-  const auto copy = [&](const Batch& batch) {
-    const std::uint64_t from = std::max(offset, batch.offset);
-    const std::uint64_t to = std::min(offset + into.size(), batch.offset + batch.bytes.size());
+  const auto copy = [&](const StagedFile& batch) {
+    const std::uint64_t start = batch.place().offset;
+    const std::uint64_t from = std::max(offset, start);
+    const std::uint64_t to = std::min(offset + into.size(), start + batch.size());
     if (from >= to) return;
     const Range range{.from = from - offset, .to = to - offset};
-    batch.bytes.read(into.subspan(range.from, range.to - range.from), from - batch.offset);
+    batch.read(into.subspan(range.from, range.to - range.from), from - start);
     found.push_back(range);
   };
   MutexLock lock(mutex_);
@@ -60,9 +62,9 @@ Result<std::vector<WriteBehind::Range>> WriteBehind::read(MutableBytes into, std
 
 Result<bool> WriteBehind::finish() {
   finishing_ = true;
-  if (current_->bytes.size() != 0) {
+  if (current_->size() != 0) {
     send();
-    current_ = std::make_shared<Batch>(Batch{StagedFile(staging_), 0});
+    current_ = std::make_shared<StagedFile>(staging_, current_->place());
   }
   SPILLFS_TRY(failure());
   MutexLock lock(mutex_);
@@ -87,13 +89,13 @@ void WriteBehind::send() {
 }
 
 // What is behind the last batch's bytes in its block of the disk is zeros, never another file's.
-void WriteBehind::write(const std::shared_ptr<Batch>& batch) {
+void WriteBehind::write(const std::shared_ptr<StagedFile>& batch) {
   const auto written =
-      file_.write_direct(batch->bytes.padded_spans(kDirectAlignment), batch->offset);
+      file_.write_direct(batch->padded_spans(kDirectAlignment), batch->place().offset);
   MutexLock lock(mutex_);
   if (!written && !error_) error_ = written.error();
   std::erase(flying_, batch);
-  static_cast<void>(batch->bytes.truncate(0));  // whoever is told finds the blocks in the arena
+  static_cast<void>(batch->truncate(0));  // whoever is told finds the blocks in the arena
   changed_.notify_all();
 }
 

@@ -23,8 +23,9 @@ class WriteBehind {
   static constexpr std::uint64_t kBatch = 4 * kMiB;
   static constexpr std::size_t kDepth = 3;  // batches on their way at a time
 
-  // The stream goes on at `offset`, a multiple of kDirectAlignment. What is given must outlive it.
-  WriteBehind(Staging& staging, WritePool& pool, File& file, std::uint64_t offset);
+  // The stream goes on at `place`, whose offset is a multiple of kDirectAlignment. What is given
+  // must outlive it.
+  WriteBehind(Staging& staging, WritePool& pool, File& file, StagedPlace place);
   WriteBehind(const WriteBehind&) = delete;
   WriteBehind& operator=(const WriteBehind&) = delete;
   ~WriteBehind();  // waits
@@ -32,7 +33,8 @@ class WriteBehind {
   // Takes all of `from`, at most kBatch bytes, or none: ENOBUFS when there is no room until a batch
   // is on disk. The error of an earlier batch, for good.
   Result<> append(Bytes from);
-  // Takes over what has been staged, at most kBatch bytes; nothing may have been appended yet.
+  // Takes over what has been staged of the stream from its `place`, at most kBatch bytes; nothing
+  // may have been appended yet.
   void adopt(StagedFile staged);
 
   // Copies what has not reached the disk yet of the stream's bytes at `offset`; says which part of
@@ -52,24 +54,19 @@ class WriteBehind {
   Result<> drain() EXCLUDES(mutex_);
 
  private:
-  struct Batch {
-    StagedFile bytes;
-    std::uint64_t offset = 0;
-  };
-
   void send() EXCLUDES(mutex_);
-  void write(const std::shared_ptr<Batch>& batch) EXCLUDES(mutex_);
+  void write(const std::shared_ptr<StagedFile>& batch) EXCLUDES(mutex_);
   Result<> failure() EXCLUDES(mutex_);
 
   Staging& staging_;
   WritePool& pool_;
   File& file_;
-  std::shared_ptr<Batch> current_;
+  std::shared_ptr<StagedFile> current_;
   bool finishing_ = false;
 
   Mutex mutex_;
   CondVar changed_;
-  std::deque<std::shared_ptr<Batch>> flying_ GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<StagedFile>> flying_ GUARDED_BY(mutex_);
   std::optional<Error> error_ GUARDED_BY(mutex_);
 };
 

@@ -82,7 +82,7 @@ void staged_write(benchmark::State& state) {
   const auto staging = storage::Staging::create().value();
   const std::vector<std::byte> data(length_of(state), std::byte{7});
   for (auto _ : state) {
-    storage::StagedFile file(*staging);
+    storage::StagedFile file(*staging, {InodeId{1}, 0});
     must(file.write(data, 0));
   }
   count_bytes(state, data.size());

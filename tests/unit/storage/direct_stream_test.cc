@@ -45,7 +45,7 @@ class DirectStreamTest : public testing::TestWithParam<unsigned> {
     }
     auto segment =
         store_->create_private(SegmentId{next_++}, kFirst, kInode, Blocks::kMayRecycle).value();
-    segment->write_directly(*staging_, pool_);
+    segment->write_directly(*staging_, pool_, kInode);
     return segment;
   }
   static void append(PrivateSegment& segment, const std::string& text, std::size_t piece = 300001) {
@@ -162,9 +162,24 @@ TEST_P(DirectStreamTest, ChangesInPlaceAfterAll) {
   EXPECT_FALSE(segment->sums());
 }
 
+// A process that finds them knows where they belong.
+TEST_P(DirectStreamTest, ItsBlocksSayWhoseTheyAre) {
+  auto segment = start();
+  append(*segment, std::string(8192, 'a'));
+  ASSERT_TRUE(segment->trim());
+  append(*segment, std::string(Staging::kBlock + 1, 'b'));
+  const auto found = Staging::reopen(Fd(::dup(staging_->descriptor())), staging_->size()).value();
+  const std::vector<Staging::Left> left = found->left();
+  ASSERT_EQ(left.size(), 2U);
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    EXPECT_EQ(left[i].inode, kInode);
+    EXPECT_EQ(left[i].offset, 8192 + i * Staging::kBlock);
+  }
+}
+
 TEST_P(DirectStreamTest, AdoptsOrLeavesStagedBytes) {
   const std::string text = some_bytes(100000);
-  StagedFile staged(*staging_);
+  StagedFile staged(*staging_, {kInode, 0});
   ASSERT_TRUE(staged.write(as_bytes(text), 0));
   {
     const DeviceSpace space = memory_->space().value();

@@ -15,6 +15,7 @@ namespace spillfs::storage {
 namespace {
 
 constexpr std::uint64_t kBatch = WriteBehind::kBatch;
+constexpr InodeId kInode{42};
 
 std::string some_bytes(std::size_t size, unsigned seed = 1) {
   std::mt19937_64 random(seed);
@@ -27,7 +28,7 @@ class WriteBehindTest : public testing::Test {
  protected:
   void start(unsigned threads, std::uint64_t offset = 0) {
     pool_ = std::make_unique<WritePool>(threads);
-    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, offset);
+    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, StagedPlace{kInode, offset});
   }
   // Appends in pieces of uneven size.
   void append(const std::string& text, std::size_t piece = 700001) {
@@ -138,7 +139,7 @@ TEST_F(WriteBehindTest, GivesTheBlocksOfABatchBackBeforeItTells) {
     append("x");
     ASSERT_TRUE(behind_->drain());
     ASSERT_EQ(staging_->free_bytes(), staging_->size());
-    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, 0);
+    behind_ = std::make_unique<WriteBehind>(*staging_, *pool_, *file_, StagedPlace{kInode, 0});
   }
 }
 
@@ -156,7 +157,7 @@ TEST_F(WriteBehindTest, NoOldByteIsLeftBehindTheLast) {
 TEST_F(WriteBehindTest, AdoptsStagedBytes) {
   for (const std::size_t size : {std::size_t{3}, std::size_t{100000}, kBatch}) {
     const std::string text = some_bytes(size + kBatch);
-    StagedFile file(*staging_);
+    StagedFile file(*staging_, {kInode, 0});
     ASSERT_TRUE(file.write(as_bytes(text).first(size), 0));
     start(0);
     behind_->adopt(std::move(file));
