@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spdlog/sinks/rotating_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,13 +9,13 @@
 #include <ostream>
 
 #include "fs/commands.h"
+#include "fs/log.h"
+#include "fs/mountpoint.h"
 #include "fs/options.h"
 #include "fs/supervisor.h"
 
 namespace spillfs::fs {
 namespace {
-
-constexpr std::size_t kLogSize = 10 * kMiB;
 
 ExitCode store_exit_code(const Error& error) {
   switch (error.code) {
@@ -31,20 +29,6 @@ ExitCode store_exit_code(const Error& error) {
       return kExitSystem;
     default:
       return kExitStore;
-  }
-}
-
-Result<> set_up_log(const std::string& level, const std::string& file) {
-  try {
-    auto logger = file.empty() ? spdlog::stderr_logger_mt("spillfs")
-                               : spdlog::rotating_logger_mt("spillfs", file, kLogSize, 2);
-    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
-    logger->flush_on(spdlog::level::info);
-    spdlog::set_default_logger(std::move(logger));
-    spdlog::set_level(spdlog::level::from_str(level));
-    return {};
-  } catch (const spdlog::spdlog_ex& problem) {
-    return fail(EIO, fmt::format("open the log: {}", problem.what()));
   }
 }
 
@@ -62,12 +46,13 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
   if (!command.foreground) {
     spdlog::drop("spillfs");
-    auto log = set_up_log(options.log_level, store->path() + "/spillfs.log");
+    auto log = set_up_log(options.log_level, log_file(store->path()));
     if (!log) return report(log.error(), kExitSystem, streams);
   }
   auto ended = supervise({.store = *std::move(store),
                           .mountpoint = *mountpoint,
                           .options = options,
+                          .option_texts = command.options,
                           .background = !command.foreground},
                          ready);
   if (!ended) {

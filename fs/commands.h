@@ -32,6 +32,21 @@ struct UmountCommand {
 };
 ExitCode run_umount(const UmountCommand& command, Streams streams);
 
+// Has the daemon of a mount replace itself by the program that is installed where it was started
+// from.
+struct UpgradeCommand {
+  std::string mountpoint;
+};
+ExitCode run_upgrade(const UpgradeCommand& command, Streams streams);
+
+// What the program that is to go on with a mount is started with.
+struct TakeOverCommand {
+  int hand_over = -1;   // descriptor
+  bool probe = false;   // only say whether it could
+  bool worker = false;  // serve; else supervise
+};
+ExitCode run_take_over(const TakeOverCommand& command, Streams streams);
+
 struct StatusCommand {
   std::string mountpoint;  // empty: all
   bool json = false;

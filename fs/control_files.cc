@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 namespace spillfs::fs {
 namespace {
@@ -129,7 +130,12 @@ Result<Xattrs> ControlFiles::xattrs(InodeId id) {
   return folder != nullptr ? folder->xattrs(control) : Xattrs();
 }
 
-Result<std::uint64_t> ControlFiles::open(InodeId id) {
+std::uint64_t ControlFiles::first_handle() {
+  return static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() /
+                                    std::chrono::microseconds(1));
+}
+
+Result<std::shared_ptr<ControlFiles::Open>> ControlFiles::open_anew(InodeId id) {
   const ControlId control = ControlId::from(id);
   std::unique_ptr<ControlReader> reader;
   if (ControlFolder* folder = folder_of(control)) {
@@ -142,19 +148,28 @@ Result<std::uint64_t> ControlFiles::open(InodeId id) {
     MutexLock lock(opened->mutex);
     opened->reader = std::move(reader);
   }
+  return opened;
+}
+
+Result<std::uint64_t> ControlFiles::open(InodeId id) {
+  auto opened = SPILLFS_TRY(open_anew(id));
   MutexLock lock(mutex_);
   open_.emplace(next_handle_, std::move(opened));
   return next_handle_++;
 }
 
-Result<std::size_t> ControlFiles::read(std::uint64_t handle, MutableBytes into,
+Result<std::size_t> ControlFiles::read(InodeId id, std::uint64_t handle, MutableBytes into,
                                        std::uint64_t offset) {
   std::shared_ptr<Open> opened;
   {
     MutexLock lock(mutex_);
     const auto found = open_.find(handle);
-    if (found == open_.end()) return fail(EBADF, "no such handle");
-    opened = found->second;
+    if (found != open_.end()) opened = found->second;
+  }
+  if (opened == nullptr) {
+    auto anew = SPILLFS_TRY(open_anew(id));
+    MutexLock lock(mutex_);
+    opened = open_.try_emplace(handle, std::move(anew)).first->second;
   }
   MutexLock lock(opened->mutex);
   return opened->reader->read(into, offset);

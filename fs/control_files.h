@@ -89,7 +89,9 @@ class ControlFiles {
   Result<Xattrs> xattrs(InodeId id);
 
   Result<std::uint64_t> open(InodeId id);
-  Result<std::size_t> read(std::uint64_t handle, MutableBytes into, std::uint64_t offset);
+  // `id` is what the handle was opened on: a handle of a process before this one is opened anew.
+  Result<std::size_t> read(InodeId id, std::uint64_t handle, MutableBytes into,
+                           std::uint64_t offset);
   void release(std::uint64_t handle);
 
  private:
@@ -105,15 +107,18 @@ class ControlFiles {
     Mutex mutex;
     std::unique_ptr<ControlReader> reader GUARDED_BY(mutex);
   };
+  static std::uint64_t first_handle();
   Result<const Text*> text(ControlId id) const;
   // The folder that an id lies in; null for the texts.
   [[nodiscard]] ControlFolder* folder_of(ControlId id) const;
   Result<std::vector<DirectoryEntry>> list_top(std::uint64_t after);
+  Result<std::shared_ptr<Open>> open_anew(InodeId id);
 
   std::vector<Text> texts_;
   std::vector<Folder> folders_;
   Mutex mutex_;
-  std::uint64_t next_handle_ GUARDED_BY(mutex_) = 1;
+  // Begins with the time: no process of a mount gives a number that another has given.
+  std::uint64_t next_handle_ GUARDED_BY(mutex_) = first_handle();
   std::unordered_map<std::uint64_t, std::shared_ptr<Open>> open_ GUARDED_BY(mutex_);
 };
 

@@ -45,10 +45,13 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
 void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
   const bool kill = wants_privileges_killed(current_request());
-  const auto open = [=, flags = file->flags, pid = fuse_req_ctx(req)->pid,
-                     &volume = volume_of(req)]() -> Result<Opened> {
+  const auto open = [=, flags = file->flags, caller = caller_of(req),
+                     again = once(req).number.again, &volume = volume_of(req)]() -> Result<Opened> {
+    if (again) {
+      if (auto opened = volume.opened_before(caller.request)) return *opened;
+    }
     if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
-    return volume.open_file(InodeId{id}, flags, pid);
+    return volume.open_file(InodeId{id}, flags, caller);
   };
   serve_or_park(req, "open", open,
                 [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); });
@@ -61,8 +64,9 @@ void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse
   if (buffer.size() < size) buffer.resize(size);
   const MutableBytes into = std::as_writable_bytes(std::span(buffer)).first(size);
   const auto read = [&] {
-    return ControlFiles::owns(InodeId{id}) ? context_of(req).control->read(file->fh, into, at)
-                                           : volume_of(req).read(handle_of(file), into, at);
+    return ControlFiles::owns(InodeId{id})
+               ? context_of(req).control->read(InodeId{id}, file->fh, into, at)
+               : volume_of(req).read(handle_of(file), into, at);
   };
   serve(req, "read", read,
         [&](fuse_req_t r, Result<std::size_t>& got) { fuse_reply_buf(r, buffer.data(), *got); });
@@ -108,7 +112,11 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
     context_of(req).control->release(file->fh);
     return void(fuse_reply_err(req, 0));
   }
-  serve(req, "release", [&] { return volume_of(req).release(handle_of(file)); });
+  serve(req, "release", [&]() -> Result<> {
+    auto released = volume_of(req).release(handle_of(file));
+    const bool before = !released && released.error().code == EBADF && once(req).number.again;
+    return before ? Result<>() : released;
+  });
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* file) {
@@ -304,11 +312,18 @@ bool reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
 
 // O_TMPFILE, which libfuse does not know.
 void serve_tmpfile(FuseContext& context, Bytes request) {
+  const RequestNumber number =
+      context.features.on.has(Feature::kResend) ? number_of(request) : RequestNumber{};
   auto create = [&]() -> Result<Opened> {
+    if (number.again) {
+      if (auto opened = context.volume->opened_before(number.id)) return *opened;
+    }
     const TmpfileRequest asked = SPILLFS_TRY(parse_tmpfile(request));
-    return context.volume->create_unnamed(
-        InodeId{asked.directory}, asked.mode, asked.flags,
-        {.uid = asked.uid, .gid = asked.gid, .pid = static_cast<pid_t>(asked.pid)});
+    return context.volume->create_unnamed(InodeId{asked.directory}, asked.mode, asked.flags,
+                                          {.uid = asked.uid,
+                                           .gid = asked.gid,
+                                           .pid = static_cast<pid_t>(asked.pid),
+                                           .request = number.id});
   };
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);

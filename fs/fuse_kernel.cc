@@ -20,6 +20,8 @@ namespace {
 constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
 constexpr std::uint64_t kPassthrough = std::uint64_t{1} << 37;
 constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
+constexpr std::uint64_t kSentAgain = std::uint64_t{1} << 63;  // FUSE_UNIQUE_RESEND, 7.40
+constexpr int kNotifyResend = 7;                              // FUSE_NOTIFY_RESEND, 7.40
 constexpr std::uint32_t kTmpfile = 51;
 struct BackingMap {
   std::int32_t fd;
@@ -188,6 +190,20 @@ Result<int> open_backing(int fuse, int file) {
 void close_backing(int fuse, int backing_id) {
   auto id = static_cast<std::uint32_t>(backing_id);
   ::ioctl(fuse, kBackingClose, &id);  // fails only when the connection is gone, and the id with it
+}
+
+RequestNumber number_of(Bytes request) {
+  if (request.size() < sizeof(fuse_in_header)) return {};
+  const std::uint64_t unique = load<fuse_in_header>(request).unique;
+  return {.id = RequestId{unique & ~kSentAgain}, .again = (unique & kSentAgain) != 0};
+}
+
+Result<> ask_for_resend(int fuse) {
+  fuse_out_header header{};
+  header.len = sizeof(header);
+  header.error = kNotifyResend;
+  if (::write(fuse, &header, sizeof(header)) < 0) return fail_errno(errno, "ask for a resend");
+  return {};
 }
 
 bool wants_privileges_killed(Bytes request) {

@@ -10,6 +10,7 @@
 
 #include "fs/kernel_features.h"
 #include "storage/base/bytes.h"
+#include "storage/base/ids.h"
 #include "storage/base/result.h"
 
 namespace spillfs::fs {
@@ -40,6 +41,17 @@ Result<KernelFeatures> probe_kernel();
 // (FUSE_DEV_IOC_BACKING_OPEN); returns the id that replies name it by. EPERM without CAP_SYS_ADMIN.
 Result<int> open_backing(int fuse, int file);
 void close_backing(int fuse, int backing_id);
+
+// Whose number a raw request has. One that a process before this one took and did not answer comes
+// again under the same number.
+struct RequestNumber {
+  RequestId id = kNoRequest;
+  bool again = false;
+};
+RequestNumber number_of(Bytes request);
+// Has the kernel send again whatever has been taken and not answered. Before anything is read: what
+// this process takes is not to come twice.
+Result<> ask_for_resend(int fuse);
 
 // Whether the raw request says that the write, truncate or open must clear set-uid and set-gid.
 bool wants_privileges_killed(Bytes request);

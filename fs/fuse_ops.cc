@@ -2,6 +2,7 @@
 // Attributes, names and extended attributes; open files are in fuse_file_ops.cc.
 #include "fs/fuse_ops.h"
 
+#include <fcntl.h>
 #include <linux/fs.h>
 
 #include <string>
@@ -16,11 +17,6 @@ namespace {
 
 Failure refused() { return fail(EPERM, "the control files can't be changed"); }
 
-Caller caller_of(fuse_req_t request) {
-  const fuse_ctx* context = fuse_req_ctx(request);
-  return {.uid = context->uid, .gid = context->gid, .pid = context->pid};
-}
-
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
   const fuse_entry_param entry = entry_of(*found);
   fuse_reply_entry(r, &entry);
@@ -29,6 +25,24 @@ constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
 constexpr auto kReplyAttributes = [](fuse_req_t r, Result<Attributes>& found) {
   fuse_reply_attr(r, &*found, cache_seconds(*found));
 };
+
+// The answer of a request that a process before this one has done.
+constexpr auto kDoneBefore = [](InodeId) { return Result<>(); };
+auto entry_again(fuse_req_t request) {
+  return [&volume = volume_of(request)](InodeId made) { return volume.get_attributes(made); };
+}
+
+template <class Call>
+void serve_entry(fuse_req_t request, const char* operation, Call call) {
+  serve(request, operation, only_once(once(request), call, entry_again(request)),
+        then_forget(once(request), kReplyEntry));
+}
+
+template <class Call>
+void serve_change(fuse_req_t request, const char* operation, Call call) {
+  serve(request, operation, only_once(once(request), call, kDoneBefore),
+        then_forget(once(request), kReplyDone));
+}
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const InodeId folder{parent};
@@ -102,64 +116,66 @@ void op_readlink(fuse_req_t req, fuse_ino_t id) {
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  const auto make = [&]() -> Result<Attributes> {
+  const auto make = [&](RequestId) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mknod(InodeId{parent}, name, mode, device, caller_of(req));
   };
-  serve(req, "mknod", make, kReplyEntry);
+  serve_entry(req, "mknod", make);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
-  const auto make = [&]() -> Result<Attributes> {
+  const auto make = [&](RequestId) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mkdir(InodeId{parent}, name, mode, caller_of(req));
   };
-  serve(req, "mkdir", make, kReplyEntry);
+  serve_entry(req, "mkdir", make);
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
-  const auto make = [&]() -> Result<Attributes> {
+  const auto make = [&](RequestId) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).symlink(InodeId{parent}, name, target, caller_of(req));
   };
-  serve(req, "symlink", make, kReplyEntry);
+  serve_entry(req, "symlink", make);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
   const auto link = [=, text = std::string(name),
-                     &volume = volume_of(req)]() -> Result<Attributes> {
+                     &volume = volume_of(req)](RequestId request) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id}) || ControlFiles::owns(InodeId{parent}, text)) {
       return refused();
     }
-    return volume.link(InodeId{id}, InodeId{parent}, text);
+    return volume.link(InodeId{id}, InodeId{parent}, text, request);
   };
-  serve_or_park(req, "link", link, kReplyEntry);
+  serve_or_park(req, "link", only_once(once(req), link, entry_again(req)),
+                then_forget(once(req), kReplyEntry));
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve(req, "unlink", [&]() -> Result<> {
+  serve_change(req, "unlink", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
-    return volume_of(req).unlink(InodeId{parent}, name);
+    return volume_of(req).unlink(InodeId{parent}, name, request);
   });
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve(req, "rmdir", [&]() -> Result<> {
+  serve_change(req, "rmdir", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
-    return volume_of(req).rmdir(InodeId{parent}, name);
+    return volume_of(req).rmdir(InodeId{parent}, name, request);
   });
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_t to,
                const char* to_name, unsigned flags) {
   const auto rename = [=, from_text = std::string(from_name), to_text = std::string(to_name),
-                       &volume = volume_of(req)]() -> Result<> {
+                       &volume = volume_of(req)](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{from}, from_text) || ControlFiles::owns(InodeId{to}, to_text)) {
       return refused();
     }
-    return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags);
+    return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags, request);
   };
-  serve_or_park(req, "rename", rename, kReplyDone);
+  serve_or_park(req, "rename", only_once(once(req), rename, kDoneBefore),
+                then_forget(once(req), kReplyDone));
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {
@@ -191,9 +207,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t si
 
 void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* value,
                  std::size_t size, int flags) {
-  serve(req, "setxattr", [&]() -> Result<> {
+  serve_change(req, "setxattr", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{id})) return refused();
-    return volume_of(req).set_xattr(InodeId{id}, name, {value, size}, flags);
+    return volume_of(req).set_xattr(InodeId{id}, name, {value, size}, flags, request);
   });
 }
 
@@ -216,21 +232,32 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name) {
-  serve(req, "removexattr", [&]() -> Result<> {
+  serve_change(req, "removexattr", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{id})) return refused();
-    return volume_of(req).remove_xattr(InodeId{id}, name);
+    return volume_of(req).remove_xattr(InodeId{id}, name, request);
   });
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                fuse_file_info* file) {
   const auto create = [=, text = std::string(name), caller = caller_of(req), flags = file->flags,
-                       &volume = volume_of(req)]() -> Result<Opened> {
+                       again = once(req).number.again,
+                       &volume = volume_of(req)](RequestId) -> Result<Opened> {
     if (ControlFiles::owns(InodeId{parent}, text)) return refused();
+    if (again) {
+      if (auto opened = volume.opened_before(caller.request)) return *opened;
+    }
     return volume.create(InodeId{parent}, text, mode, flags, caller);
   };
-  serve_or_park(req, "create", create,
-                [](fuse_req_t r, Result<Opened>& opened) { reply_created(r, *opened); });
+  const auto open_made = [caller = caller_of(req), flags = file->flags,
+                          &volume = volume_of(req)](InodeId made) -> Result<Opened> {
+    if (auto opened = volume.opened_before(caller.request)) return *opened;
+    return volume.open_file(made, flags & ~(O_CREAT | O_EXCL | O_TRUNC), caller);
+  };
+  serve_or_park(req, "create", only_once(once(req), create, open_made),
+                then_forget(once(req), [](fuse_req_t r, Result<Opened>& opened) {
+                  reply_created(r, *opened);
+                }));
 }
 
 }  // namespace

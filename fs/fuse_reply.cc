@@ -3,9 +3,26 @@
 
 #include <sys/statvfs.h>
 
+#include "fs/fuse_file_ops.h"
+
 namespace spillfs::fs {
 
 int errno_of(const Error& error) { return error.code >= kWaitForSpace ? ENOSPC : error.code; }
+
+Once once(fuse_req_t request) {
+  const FuseContext& context = context_of(request);
+  const bool may_repeat = context.features.on.has(Feature::kResend);
+  return {.volume = *context.volume,
+          .number = may_repeat ? number_of(current_request()) : RequestNumber{}};
+}
+
+Caller caller_of(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  return {.uid = context->uid,
+          .gid = context->gid,
+          .pid = context->pid,
+          .request = once(request).number.id};
+}
 
 void reply_error(fuse_req_t request, const char* operation, const Error& error) {
   const int code = errno_of(error);

@@ -109,6 +109,37 @@ void serve_slowly(fuse_req_t request, const char* operation, Call call, Reply re
       attempt_to(request, operation, on_any_try(std::move(call)), reply));
 }
 
+// The request this thread serves, as far as something has to be done exactly once: not known where
+// the kernel can't send it again.
+struct Once {
+  Volume& volume;
+  RequestNumber number;
+};
+Once once(fuse_req_t request);
+Caller caller_of(fuse_req_t request);
+
+// What does `call(request id)`; when a process that died has done it, `repeat(inode)` says what it
+// answered.
+template <class Call, class Repeat>
+auto only_once(Once once, Call call, Repeat repeat) {
+  return [=]() mutable -> decltype(call(once.number.id)) {
+    if (once.number.again) {
+      const auto before = SPILLFS_TRY(once.volume.replied(once.number.id));
+      if (before) return repeat(*before);
+    }
+    return call(once.number.id);
+  };
+}
+
+// `reply`, after which nothing needs to be known of the request.
+template <class Reply>
+auto then_forget(Once once, Reply reply) {
+  return [=](fuse_req_t request, auto& result) {
+    reply(request, result);
+    once.volume.answered(once.number.id);
+  };
+}
+
 inline constexpr auto kReplyDone = [](fuse_req_t r, Result<>& done) { reply_with(r, done); };
 
 }  // namespace spillfs::fs

@@ -108,6 +108,11 @@ void FuseSession::connect_volume() {
 FuseSession::~FuseSession() { volume_.set_kernel({}); }
 
 void FuseSession::run() {
+  if (options_.start == Volume::Start::kRestart) {
+    if (auto asked = ask_for_resend(fuse_.get()); !asked) {
+      spdlog::error("{}", describe(asked.error()));
+    }
+  }
   std::vector<std::jthread> threads;
   running_ = options_.threads;
   for (unsigned i = 0; i < options_.threads; ++i) {

@@ -23,6 +23,7 @@ class FuseSession {
     unsigned threads = 4;
     std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
     KernelFeatures features;                      // what the kernel and we agreed on
+    Volume::Start start = Volume::Start::kMount;
     RequestCounters* requests = nullptr;
   };
   // `volume`, `control` and `requests` outlive the session.

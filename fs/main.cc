@@ -46,6 +46,18 @@ int run(int argc, char** argv) {
   verb->add_option("mountpoint", umount.mountpoint)->required();
   verb->callback([&] { code = run_umount(umount, streams); });
 
+  spillfs::fs::UpgradeCommand upgrade;
+  verb = app.add_subcommand("upgrade", "Go on with a mount in the program installed now");
+  verb->add_option("mountpoint", upgrade.mountpoint)->required();
+  verb->callback([&] { code = run_upgrade(upgrade, streams); });
+
+  spillfs::fs::TakeOverCommand take_over;
+  verb = app.add_subcommand("take-over")->group("");  // for the daemon itself
+  verb->add_option("hand-over", take_over.hand_over)->required();
+  verb->add_flag("--probe", take_over.probe);
+  verb->add_flag("--worker", take_over.worker);
+  verb->callback([&] { code = run_take_over(take_over, streams); });
+
   spillfs::fs::StatusCommand status;
   verb = app.add_subcommand("status", "Say how a mount, or every mount, is doing");
   verb->add_option("mountpoint", status.mountpoint);

@@ -90,6 +90,20 @@ Result<Store> Store::open(const std::string& path) {
   return store;
 }
 
+Result<> Store::check_format(const std::string& path) {
+  Store store;
+  store.path_ = path;
+  return store.read();
+}
+
+Result<Store> Store::adopt(const std::string& path, Fd lock) {
+  Store store;
+  store.path_ = path;
+  store.lock_ = std::move(lock);
+  SPILLFS_TRY(store.read());
+  return store;
+}
+
 Result<Store> Store::open_or_create(const std::string& path, const std::vector<std::string>& data) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail_errno(errno, "make store " + path);

@@ -31,11 +31,16 @@ class Store {
                                       const std::vector<std::string>& data);
   // As above, but a missing store is ENOENT.
   static Result<Store> open(const std::string& path);
+  // Whether this program can read the store; nothing is locked or touched. Errors as above.
+  static Result<> check_format(const std::string& path);
+  // As above, of a store that this process has locked already: `lock` is that lock.
+  static Result<Store> adopt(const std::string& path, Fd lock);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const storage::StoreId& id() const { return id_; }
   [[nodiscard]] std::string index_path() const { return path_ + "/index"; }
   [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
+  [[nodiscard]] int lock() const { return lock_.get(); }
   // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
   // bytes of it free.
   [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices(

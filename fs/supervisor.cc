@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,8 +11,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <optional>
+#include <thread>
 
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_mount.h"
@@ -22,16 +26,6 @@ namespace {
 
 namespace files = std::filesystem;
 
-// Without looking into the last part: a dead mount can't be looked into.
-Result<std::string> absolute_path(const std::string& path) {
-  files::path plain = files::absolute(path).lexically_normal();
-  if (plain.filename().empty()) plain = plain.parent_path();
-  std::error_code error;
-  const files::path parent = files::canonical(plain.parent_path(), error);
-  if (error) return fail_errno(error.value(), "mountpoint " + path);
-  return (parent / plain.filename()).string();
-}
-
 sigset_t supervisor_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -39,16 +33,18 @@ sigset_t supervisor_signals() {
   return signals;
 }
 
-// The worker tells through a pipe that it is ready ("+") or what went wrong (errno and text).
-void tell_failure(int pipe, const Error& error) {
-  const std::string text = fmt::format("{}\n{}", error.code, error.context);
-  if (::write(pipe, text.data(), text.size()) < 0) spdlog::error("{}", describe(error));
-}
+constexpr std::chrono::milliseconds kProbePause{10};
+constexpr std::chrono::seconds kProbePatience{10};
+constexpr int kForever = -1;
+constexpr int kUpgradePatience = 60'000;  // milliseconds
 
-Result<> await_worker(Fd pipe) {
+// Until the worker serves; what went wrong otherwise.
+Result<> await_worker(const Fd& pipe, int patience = kForever) {
   std::string text;
   std::array<char, 4096> part{};
   for (;;) {
+    pollfd readable{.fd = pipe.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&readable, 1, patience) == 0) return fail(ETIMEDOUT, "the worker does not come up");
     const ssize_t got = ::read(pipe.get(), part.data(), part.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
@@ -60,37 +56,96 @@ Result<> await_worker(Fd pipe) {
   return fail(std::stoi(text.substr(0, line)), text.substr(line + 1));
 }
 
-[[noreturn]] void be_worker(WorkerStart start, Fd ready) {
-  const auto done = run_worker(std::move(start), [&ready] {
-    if (::write(ready.get(), "+", 1) == 1) ready.reset();
-  });
-  if (!done && ready) tell_failure(ready.get(), done.error());
-  if (!done && !ready) spdlog::error("{}", describe(done.error()));
-  spdlog::shutdown();
-  ::_exit(done ? EXIT_SUCCESS : EXIT_FAILURE);
-}
-
 void leave_terminal() {
   const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
   if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
 }
 
+// A worker that dies sooner than this after its start has not lived; after so many of them in a row
+// there is no point in another one.
+constexpr std::chrono::seconds kLived{1};
+constexpr unsigned kMostEarlyDeaths = 8;
+constexpr std::chrono::milliseconds kFirstPause{10};
+
+// Of the program that runs now, also when another lies there meanwhile.
+std::string own_program() {
+  std::error_code error;
+  std::string path = files::read_symlink("/proc/self/exe", error).string();
+  constexpr std::string_view kGone = " (deleted)";
+  if (path.ends_with(kGone)) path.resize(path.size() - kGone.size());
+  return path;
+}
+
+// Ends a process and waits for it.
+void stop_for_good(pid_t process) {
+  ::kill(process, SIGKILL);
+  ::waitpid(process, nullptr, 0);
+}
+
+// In a child that was forked for it.
+[[noreturn]] void run_program(const std::string& program, const char* how, const Fd& hand_over) {
+  const std::string file = std::to_string(hand_over.get());
+  ::execl(program.c_str(), "spillfs", "take-over", how, file.c_str(), nullptr);
+  ::_exit(EXIT_FAILURE);
+}
+
+// Whether `program` says that it can go on with the mount.
+Result<> probe(const std::string& program, const HandOver& what) {
+  const Fd file = SPILLFS_TRY(write_hand_over(what));
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(errno, "fork to try " + program);
+  if (child == 0) run_program(program, "--probe", file);
+  for (auto waited = kProbePause; waited < kProbePatience; waited += kProbePause) {
+    int status = 0;
+    if (::waitpid(child, &status, WNOHANG) == child) {
+      if (WIFEXITED(status) && WEXITSTATUS(status) == kExitSuccess) return {};
+      return fail(ENOEXEC, program + " does not say that it can go on with this mount");
+    }
+    std::this_thread::sleep_for(kProbePause);
+  }
+  stop_for_good(child);
+  return fail(ETIMEDOUT, program + " does not say whether it can go on with this mount");
+}
+
 class Supervisor {
  public:
-  explicit Supervisor(MountPlan plan) : plan_(std::move(plan)) {}
+  explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {}
   Result<> start();
+  Result<> go_on(const HandOver& what);
   ExitCode wait();
 
  private:
-  Result<> fork_worker(std::vector<std::byte> init);
+  using Clock = std::chrono::steady_clock;
+
+  Result<> start_first_worker();
+  Result<> fork_worker(Volume::Start start);
+  [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
   void stop_worker();
-  ExitCode worker_ended(int status);
+  std::optional<ExitCode> worker_ended(int status);
+  bool restart();
+  ExitCode end(const std::string& how);
+  HandOver hand_over() const;
+  void upgrade();
+  void upgrade_failed(const Error& why);
+  Result<> start_worker_of(const std::string& program);
+  void become(const std::string& program);
 
   const MountPlan plan_;
+  std::string program_;  // where a newer one is looked for
+  std::vector<std::byte> init_;
   Fd fuse_;
   Fd staging_;
+  Fd open_files_;
+  bool may_restart_ = false;
+
   pid_t worker_ = -1;
+  Fd from_worker_;
+  Clock::time_point started_;
+  Result<> serves_;  // what the worker said at its start
+  Fd counts_memory_;
+  SupervisorCounts* counts_ = nullptr;
+  unsigned early_deaths_ = 0;
   bool stopping_ = false;
 };
 
@@ -98,48 +153,64 @@ Result<> Supervisor::start() {
   const bool other = plan_.options.allow_other.value_or(::geteuid() == 0);
   fuse_ = SPILLFS_TRY(
       mount_fuse(plan_.mountpoint, plan_.store.path(), other ? AllowOther::kYes : AllowOther::kNo));
-  auto init = answer_init(fuse_.get(), plan_.options.without);
-  auto started = init ? fork_worker(*std::move(init)) : Result<>(tl::unexpected(init.error()));
-  if (started) {
-    auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
-    if (!ahead)
-      spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
-    if (plan_.background) leave_terminal();
-    return {};
+  if (auto started = start_first_worker(); !started) {
+    fuse_.reset();
+    if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
+      spdlog::error("{}", describe(unmounted.error()));
+    }
+    return started;
   }
-  fuse_.reset();
-  if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
-    spdlog::error("{}", describe(unmounted.error()));
-  }
-  return started;
+  auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
+  if (!ahead) spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
+  if (plan_.background) leave_terminal();
+  return {};
 }
 
-Result<> Supervisor::fork_worker(std::vector<std::byte> init) {
+Result<> Supervisor::start_first_worker() {
+  init_ = SPILLFS_TRY(answer_init(fuse_.get(), plan_.options.without));
+  may_restart_ = features_of(init_, plan_.options.without).on.has(Feature::kResend);
   staging_ = Fd(::memfd_create("spillfs-staging", MFD_CLOEXEC));
-  if (!staging_) return fail_errno(errno, "make the staging memory");
+  open_files_ = Fd(::memfd_create("spillfs-open-files", MFD_CLOEXEC));
+  counts_memory_ = Fd(::memfd_create("spillfs-counts", MFD_CLOEXEC));
+  if (!staging_ || !open_files_ || !counts_memory_) {
+    return fail_errno(errno, "make the memory that workers share");
+  }
+  counts_ = SPILLFS_TRY(map_counts(counts_memory_));
+  SPILLFS_TRY(fork_worker(Volume::Start::kMount));
+  serves_ = await_worker(from_worker_);
+  if (!serves_) ::waitpid(worker_, nullptr, 0);
+  return serves_;
+}
+
+Result<> Supervisor::fork_worker(Volume::Start start) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe");
-  Fd from_worker(ends[0]);
+  from_worker_ = Fd(ends[0]);
   Fd to_supervisor(ends[1]);
   const pid_t supervisor = ::getpid();
+  started_ = Clock::now();
+  serves_ = fail(EAGAIN, "not known yet");
   worker_ = ::fork();
   if (worker_ < 0) return fail_errno(errno, "fork the worker");
-  if (worker_ == 0) {
-    from_worker.reset();
-    if (plan_.background) leave_terminal();  // the supervisor tells what goes wrong
-    be_worker({.fuse = std::move(fuse_),
-               .init = std::move(init),
-               .staging = std::move(staging_),
-               .store = &plan_.store,
-               .options = plan_.options,
-               .mountpoint = plan_.mountpoint,
-               .supervisor = supervisor},
-              std::move(to_supervisor));
-  }
-  to_supervisor.reset();
-  auto ready = await_worker(std::move(from_worker));
-  if (!ready) ::waitpid(worker_, nullptr, 0);
-  return ready;
+  if (worker_ == 0) serve(start, supervisor, std::move(to_supervisor));
+  return {};
+}
+
+// In the child, whose copy of all this is its own.
+void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
+  from_worker_.reset();
+  if (plan_.background) leave_terminal();  // the supervisor tells what goes wrong
+  be_worker({.fuse = std::move(fuse_),
+             .init = std::move(init_),
+             .staging = std::move(staging_),
+             .open_files = std::move(open_files_),
+             .start = start,
+             .counts = counts_,
+             .store = &plan_.store,
+             .options = plan_.options,
+             .mountpoint = plan_.mountpoint,
+             .supervisor = supervisor},
+            std::move(ready));
 }
 
 ExitCode Supervisor::wait() {
@@ -147,9 +218,11 @@ ExitCode Supervisor::wait() {
   for (;;) {
     siginfo_t info{};
     const int signal = ::sigwaitinfo(&signals, &info);
-    if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) stop_worker();
+    if (signal == SIGTERM || signal == SIGINT) stop_worker();
+    if (signal == SIGHUP && !stopping_) upgrade();
     int status = 0;
-    if (::waitpid(worker_, &status, WNOHANG) == worker_) return worker_ended(status);
+    if (::waitpid(worker_, &status, WNOHANG) != worker_) continue;
+    if (const auto code = worker_ended(status)) return *code;
   }
 }
 
@@ -161,59 +234,133 @@ void Supervisor::stop_worker() {
   ::kill(worker_, SIGTERM);
 }
 
+// The code to end with, when there is no other worker.
+std::optional<ExitCode> Supervisor::worker_ended(int status) {
+  if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS) return end({});
+  const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
+                                              : fmt::format("exit code {}", WEXITSTATUS(status));
+  if (stopping_ || !may_restart_) return end(how);
+  if (!serves_) serves_ = await_worker(from_worker_);
+  if (!serves_) spdlog::error("{}", describe(serves_.error()));
+  const bool lived = serves_ && Clock::now() - started_ >= kLived;
+  early_deaths_ = lived ? 0 : early_deaths_ + 1;
+  if (early_deaths_ >= kMostEarlyDeaths) {
+    return end(fmt::format("{}, as {} before it did", how, early_deaths_ - 1));
+  }
+  spdlog::warn("the worker of {} died ({}): another goes on", plan_.mountpoint, how);
+  if (!restart()) return end(how);
+  return std::nullopt;
+}
+
+bool Supervisor::restart() {
+  if (early_deaths_ > 1) std::this_thread::sleep_for(kFirstPause * (1U << early_deaths_));
+  ++counts_->restarts;
+  const auto forked = fork_worker(Volume::Start::kRestart);
+  if (!forked) spdlog::error("{}", describe(forked.error()));
+  return forked.has_value();
+}
+
+HandOver Supervisor::hand_over() const {
+  return {.store = plan_.store.path(),
+          .mountpoint = plan_.mountpoint,
+          .options = plan_.option_texts,
+          .background = plan_.background,
+          .program = program_,
+          .init = init_,
+          .supervisor = ::getpid(),
+          .worker = worker_,
+          .fuse = fuse_.get(),
+          .staging = staging_.get(),
+          .open_files = open_files_.get(),
+          .counts = counts_memory_.get(),
+          .lock = plan_.store.lock()};
+}
+
+// To the mount an upgrade is a worker that dies. Once one of the new program serves, this process
+// becomes that program as well.
+void Supervisor::upgrade() {
+  const auto good = may_restart_ ? probe(program_, hand_over())
+                                 : fail(ENOTSUP, "this kernel can't send requests again");
+  if (!good) return upgrade_failed(good.error());
+  stop_for_good(worker_);
+  serves_ = start_worker_of(program_);
+  if (!serves_) {
+    upgrade_failed(serves_.error());
+    if (worker_ > 0) stop_for_good(worker_);
+    restart();
+    return;
+  }
+  ++counts_->upgrades;
+  become(program_);
+}
+
+void Supervisor::upgrade_failed(const Error& why) {
+  ++counts_->failed_upgrades;
+  spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
+}
+
+Result<> Supervisor::start_worker_of(const std::string& program) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe");
+  from_worker_ = Fd(ends[0]);
+  Fd to_supervisor(ends[1]);
+  HandOver what = hand_over();
+  what.ready = to_supervisor.get();
+  const Fd file = SPILLFS_TRY(write_hand_over(what));
+  started_ = Clock::now();
+  worker_ = ::fork();
+  if (worker_ < 0) return fail_errno(errno, "fork the worker");
+  if (worker_ == 0) {
+    static_cast<void>(set_across_exec(what, Across::kStay));
+    run_program(program, "--worker", file);
+  }
+  to_supervisor.reset();
+  return await_worker(from_worker_, kUpgradePatience);
+}
+
+// Comes back only if it can't: then this program goes on as the supervisor, which is no harm.
+void Supervisor::become(const std::string& program) {
+  const HandOver what = hand_over();
+  const auto file = write_hand_over(what);
+  if (file && set_across_exec(what, Across::kStay)) {
+    ::execl(program.c_str(), "spillfs", "take-over", std::to_string(file->get()).c_str(), nullptr);
+  }
+  spdlog::error("start {}: {}", program, std::generic_category().message(errno));
+  static_cast<void>(set_across_exec(what, Across::kClose));
+}
+
+// The new program begins here, in the process of the old one.
+Result<> Supervisor::go_on(const HandOver& what) {
+  init_ = what.init;
+  fuse_ = Fd(what.fuse);
+  staging_ = Fd(what.staging);
+  open_files_ = Fd(what.open_files);
+  counts_memory_ = Fd(what.counts);
+  counts_ = SPILLFS_TRY(map_counts(counts_memory_));
+  SPILLFS_TRY(set_across_exec(what, Across::kClose));
+  may_restart_ = true;
+  program_ = what.program;
+  worker_ = what.worker;
+  started_ = Clock::now();
+  serves_ = {};
+  return {};
+}
+
 // The last copy of the descriptor goes with it, so whoever still waits for the mount is told.
-ExitCode Supervisor::worker_ended(int status) {
+ExitCode Supervisor::end(const std::string& how) {
   fuse_.reset();
-  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
   if (!stopping_ && is_dead_mount(plan_.mountpoint)) {
     if (auto done = unmount_fuse(plan_.mountpoint); !done) {
       spdlog::error("{}", describe(done.error()));
     }
   }
-  if (clean) return kExitSuccess;
+  if (how.empty()) return kExitSuccess;
   spdlog::critical("the worker of {} died ({}): the mount has ended, what was closed is kept",
-                   plan_.mountpoint,
-                   WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
-                                       : fmt::format("exit code {}", WEXITSTATUS(status)));
+                   plan_.mountpoint, how);
   return kExitWorkerDied;
 }
 
 }  // namespace
-
-Result<std::string> check_mountpoint(const std::string& mountpoint,
-                                     const std::vector<std::string>& directories) {
-  if (mountpoint.empty()) return fail(ENOENT, "the mountpoint has no name; give a directory");
-  std::string path = SPILLFS_TRY(absolute_path(mountpoint));
-  if (is_dead_mount(path)) {
-    spdlog::warn("clearing away the dead mount on {}", path);
-    SPILLFS_TRY(unmount_fuse(path));
-  }
-  if (is_mounted(path)) {
-    return fail(EBUSY,
-                fmt::format("{} is already mounted; 'spillfs umount {}' ends that", path, path));
-  }
-  std::error_code error;
-  const files::file_status found = files::status(path, error);
-  if (found.type() == files::file_type::not_found) {
-    return fail(ENOENT,
-                fmt::format("mountpoint {0} does not exist; 'mkdir -p {0}' makes it", path));
-  }
-  if (error) return fail_errno(error.value(), "mountpoint " + path);
-  if (!files::is_directory(found)) {
-    return fail(ENOTDIR, fmt::format("mountpoint {} is not a directory; give one", path));
-  }
-  if (!files::is_empty(path, error) || error) {
-    return fail(ENOTEMPTY,
-                fmt::format("mountpoint {} is not empty; the mount would hide its files", path));
-  }
-  for (const std::string& directory : directories) {
-    const std::string real = files::weakly_canonical(directory).string();
-    if (real == path || real.starts_with(path + "/")) {
-      return fail(EINVAL, fmt::format("{} can't lie in the mountpoint of its store", real));
-    }
-  }
-  return path;
-}
 
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
   const sigset_t signals = supervisor_signals();
@@ -221,6 +368,20 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
   Supervisor supervisor(std::move(plan));
   SPILLFS_TRY(supervisor.start());
   ready();
+  return supervisor.wait();
+}
+
+Result<ExitCode> supervise_on(const HandOver& what) {
+  const sigset_t signals = supervisor_signals();
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  MountOptions options;
+  for (const std::string& text : what.options) SPILLFS_TRY(parse_options(text, options));
+  Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock))),
+                         .mountpoint = what.mountpoint,
+                         .options = options,
+                         .option_texts = what.options,
+                         .background = what.background});
+  SPILLFS_TRY(supervisor.go_on(what));
   return supervisor.wait();
 }
 

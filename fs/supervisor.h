@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The supervisor: mounts, answers the kernel's INIT, makes the staging memory, forks the worker and
-// stays to clean up after it. One thread; no RocksDB, so that it can fork.
+// The supervisor: mounts, answers the kernel's INIT, makes the memory that outlives a worker
+// (staged bytes and the table of open files), forks the worker, forks another when it dies, and
+// cleans up after the last. One thread; no RocksDB, so that it can fork.
 #pragma once
 
 #include <functional>
 #include <string>
 
 #include "fs/exit_codes.h"
+#include "fs/hand_over.h"
 #include "fs/options.h"
 #include "fs/store.h"
 
@@ -16,16 +18,17 @@ struct MountPlan {
   Store store;
   std::string mountpoint;  // absolute, checked by check_mountpoint()
   MountOptions options;
-  bool background = false;  // leave the terminal when ready
+  std::vector<std::string> option_texts;  // `options` as they were given to -o
+  bool background = false;                // leave the terminal when ready
 };
 
-// What is wrong with a mountpoint, in a sentence; clears away a dead mount first. Returns it as an
-// absolute path.
-Result<std::string> check_mountpoint(const std::string& mountpoint,
-                                     const std::vector<std::string>& directories);
-
-// Mounts and stays until the mount has ended, by umount, SIGTERM or the worker's death. Calls
-// `ready` once, when the mount can be used. Errors are those before that.
+// Mounts and stays until the mount has ended: by umount, by SIGTERM, or because workers keep dying
+// (or one has died, where the kernel can't send its requests again). Calls `ready` once, when the
+// mount can be used. Errors are those before that.
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready);
+
+// As supervise(), in the place of the program that has supervised the mount so far: SIGHUP had it
+// look for a new one where it was started from. A worker of this one serves already.
+Result<ExitCode> supervise_on(const HandOver& what);
 
 }  // namespace spillfs::fs

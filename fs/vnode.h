@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fs/open_files.h"
 #include "fs/size_history.h"
 #include "index/index.h"
 #include "storage/base/ids.h"
@@ -49,6 +50,7 @@ struct Vnode {
   // Looks for Ray's objects as the bytes come; none once they did not all come in order.
   std::optional<storage::RayScanner> scanner GUARDED_BY(mutex);
 
+  std::optional<OpenFiles::FileRow> row GUARDED_BY(mutex);  // while it is open
   bool unsealed GUARDED_BY(mutex) = false;    // new: a QueueEntry kUnsealed removes it at a restart
   bool opening GUARDED_BY(mutex) = false;     // its private segment still has a QueueEntry kOpening
   std::uint64_t dead GUARDED_BY(mutex) = 0;   // its dead bytes, once it is an orphan

@@ -22,11 +22,14 @@ Volume::Volume(Parts parts, VolumeOptions options)
     : staging_(std::move(parts.staging)),
       segments_(std::move(parts.segments)),
       index_(std::move(parts.index)),
+      open_files_(std::move(parts.open_files)),
+      start_(parts.start),
       options_(std::move(options)),
       write_pool_(options_.write_threads),
       space_(options_.quota) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
+  if (parts.open_files == nullptr) parts.open_files = SPILLFS_TRY(OpenFiles::create());
   std::unique_ptr<Volume> volume(new Volume(std::move(parts), std::move(options)));
   SPILLFS_TRY(volume->recover());
   if (volume->options_.reclaim_in_background) {
@@ -119,11 +122,40 @@ Result<Volume::Handle> Volume::handle(HandleId id) {
   return found->second;
 }
 
-HandleId Volume::add_handle(Handle handle) {
+Result<HandleId> Volume::add_handle(const Handle& handle, RequestId request) {
+  const HandleId id = SPILLFS_TRY(open_files_->add(
+      {.inode = handle.vnode->id, .request = request, .flags = handle.flags, .mode = handle.mode}));
   MutexLock lock(handles_mutex_);
-  const std::uint64_t id = next_handle_++;
-  handles_.emplace(id, std::move(handle));
-  return HandleId{id};
+  handles_.emplace(static_cast<std::uint64_t>(id), handle);
+  return id;
+}
+
+// The change and the note that it has been made are one.
+Result<> Volume::commit_answer(index::Batch& batch, RequestId request, InodeId inode) {
+  if (request == kNoRequest) return index_->commit(batch);
+  batch.put_reply = {.request = request, .inode = inode};
+  {
+    MutexLock lock(answered_mutex_);
+    batch.erase_replies.swap(answered_);
+  }
+  auto done = index_->commit(batch);
+  if (!done) {
+    MutexLock lock(answered_mutex_);
+    answered_.insert(answered_.end(), batch.erase_replies.begin(), batch.erase_replies.end());
+  }
+  return done;
+}
+
+void Volume::answered(RequestId request) {
+  if (request == kNoRequest) return;
+  MutexLock lock(answered_mutex_);
+  answered_.push_back(request);
+}
+
+Result<std::optional<InodeId>> Volume::replied(RequestId request) {
+  const auto reply = SPILLFS_TRY(if_any(index_->reply(request)));
+  if (!reply) return std::nullopt;
+  return reply->inode;
 }
 
 std::shared_ptr<const Volume::Kernel> Volume::kernel_side() {
@@ -245,7 +277,11 @@ void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
   write_pool_.on_done(kernel.wake);
+  if (kernel.take_back) {
+    for (int id : std::exchange(stale_backings_, {})) kernel.take_back(id);
+  }
   kernel_ = std::make_shared<const Kernel>(std::move(kernel));
+  kernel_unknown_ = false;
 }
 
 }  // namespace spillfs::fs

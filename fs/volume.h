@@ -49,6 +49,7 @@ struct Caller {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   pid_t pid = 0;  // 0: not known
+  RequestId request = kNoRequest;
 };
 
 struct SetTime {
@@ -96,12 +97,19 @@ struct VolumeOptions {
 
 class Volume {
  public:
+  enum class Start : std::uint8_t {
+    kMount,
+    kRestart,  // of a mount whose process died: the kernel has it still
+  };
   struct Parts {
     std::unique_ptr<index::Index> index;
     std::unique_ptr<storage::SegmentStore> segments;
     std::unique_ptr<storage::Staging> staging;
+    std::unique_ptr<OpenFiles> open_files;  // none: one that ends with the process
+    Start start = Start::kMount;
   };
-  // Recovers what an earlier process left: removes what was never sealed and what nobody names.
+  // Recovers what an earlier process left. At a mount, what was never sealed and what nobody names
+  // goes; at a restart all that was open goes on, from `staging` and `open_files`.
   static Result<std::unique_ptr<Volume>> open(Parts parts, VolumeOptions options);
   // Seals every open file.
   ~Volume();
@@ -117,19 +125,28 @@ class Volume {
                            Caller caller);
   Result<Attributes> symlink(InodeId parent, std::string_view name, std::string_view target,
                              Caller caller);
-  Result<Attributes> link(InodeId id, InodeId parent, std::string_view name);
-  Result<> unlink(InodeId parent, std::string_view name);
-  Result<> rmdir(InodeId parent, std::string_view name);
+  Result<Attributes> link(InodeId id, InodeId parent, std::string_view name,
+                          RequestId request = kNoRequest);
+  Result<> unlink(InodeId parent, std::string_view name, RequestId request = kNoRequest);
+  Result<> rmdir(InodeId parent, std::string_view name, RequestId request = kNoRequest);
   // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE.
   Result<> rename(InodeId from, std::string_view from_name, InodeId to, std::string_view to_name,
-                  unsigned flags);
+                  unsigned flags, RequestId request = kNoRequest);
+
+  // Exactly once: what a request has changed is noted under its number until its answer has gone
+  // out. The inode it was answered with (0: none), when a process that died had done it.
+  Result<std::optional<InodeId>> replied(RequestId request);
+  // The kernel has the answer.
+  void answered(RequestId request) EXCLUDES(answered_mutex_);
+  // What a process that died opened for it.
+  std::optional<Opened> opened_before(RequestId request);
 
   // `flags` are open(2)'s. create() opens an existing file unless O_EXCL.
   Result<Opened> create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                         Caller caller);
   Result<Opened> create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                 Caller caller);  // O_TMPFILE
-  Result<Opened> open_file(InodeId id, int flags, pid_t pid = 0);
+  Result<Opened> open_file(InodeId id, int flags, Caller caller = {});
 
   Result<std::size_t> read(HandleId handle, MutableBytes into, std::uint64_t offset);
   // At `offset`, with O_APPEND as well: the kernel turns an append into the file's end, and sends a
@@ -153,9 +170,10 @@ class Volume {
                                            Listing listing = Listing::kWithAttributes);
 
   Result<std::string> get_xattr(InodeId id, std::string_view name);
-  Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags);
+  Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
+                     RequestId request = kNoRequest);
   Result<std::vector<std::string>> list_xattrs(InodeId id);
-  Result<> remove_xattr(InodeId id, std::string_view name);
+  Result<> remove_xattr(InodeId id, std::string_view name, RequestId request = kNoRequest);
 
   // The objects in a file that Ray wrote, complete ones only; any other file has none, and so has
   // one that nobody writes any more and whose last object is cut short.
@@ -230,6 +248,7 @@ class Volume {
     VnodeRef from, to;  // directories
     VnodeRef source;
     VnodeRef target;  // null where the new name is free
+    RequestId request = kNoRequest;
   };
   struct FusedState {
     DirectoryId directory{};
@@ -258,7 +277,9 @@ class Volume {
   Result<> load(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
-  HandleId add_handle(Handle handle) EXCLUDES(handles_mutex_);
+  Result<HandleId> add_handle(const Handle& handle, RequestId request) EXCLUDES(handles_mutex_);
+  Result<> commit_answer(index::Batch& batch, RequestId request, InodeId inode = {})
+      EXCLUDES(answered_mutex_);
   std::shared_ptr<const Kernel> kernel_side() EXCLUDES(reclaim_mutex_);
   Error wait_for_space(const Error& error, std::uint64_t reclaimable);
   Error over_quota(const Error& error);
@@ -270,9 +291,9 @@ class Volume {
                         Caller caller);
   Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,
                                  Caller caller);
-  Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,
-                              const Prototype& prototype, const std::optional<Home>& home);
-  Result<> remove(InodeId parent, std::string_view name, Removal removal);
+  Result<VnodeRef> commit_new(index::Inode inode, index::Batch& batch, const Prototype& prototype,
+                              const std::optional<Home>& home, RequestId request);
+  Result<> remove(InodeId parent, std::string_view name, Removal removal, RequestId request);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(InodeId id, InodeId directory);
@@ -285,7 +306,9 @@ class Volume {
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
 
   // volume_files.cc
-  Result<Opened> open_vnode(const VnodeRef& vnode, int flags, pid_t pid) REQUIRES(vnode->mutex);
+  Result<Opened> open_vnode(const VnodeRef& vnode, int flags, Caller caller) REQUIRES(vnode->mutex);
+  void count_open(const VnodeRef& vnode, int flags, IoMode mode) REQUIRES(vnode->mutex);
+  void close_row(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> truncate(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   Result<> resize(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   struct Write {
@@ -375,7 +398,24 @@ class Volume {
   Result<> recover_unsealed(const index::QueueEntry& entry);
   Result<> recover_orphan(const index::QueueEntry& entry);
   Result<> recover_opening(const index::QueueEntry& entry);
+  bool is_open(const index::Segment& segment);
   Result<> recover_fused();
+
+  // volume_restore.cc: what the process before this one had open
+  static OpenFile open_file_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  void publish(const Vnode& vnode) REQUIRES(vnode.mutex);
+  void publish_cut(const Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
+  Result<> restore();
+  Result<VnodeRef> restore_file(OpenFiles::FileRow row, const OpenFile& file,
+                                std::span<const storage::Staging::Left> left);
+  Result<> restore_bytes(Vnode& vnode, const OpenFile& file,
+                         std::span<const storage::Staging::Left> left) REQUIRES(vnode.mutex);
+  Result<std::uint64_t> restore_segment(Vnode& vnode, const OpenFile& file,
+                                        std::span<const storage::Staging::Left> left)
+      REQUIRES(vnode.mutex);
+  Result<> restore_handle(HandleId id, const OpenHandle& open);
+  void settle_restored(const VnodeRef& vnode);
+  void stale_backing(int id) EXCLUDES(reclaim_mutex_);
 
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);
@@ -407,6 +447,8 @@ class Volume {
   const std::unique_ptr<storage::Staging> staging_;
   const std::unique_ptr<storage::SegmentStore> segments_;
   const std::unique_ptr<index::Index> index_;
+  const std::unique_ptr<OpenFiles> open_files_;
+  const Start start_;
   const VolumeOptions options_;
   storage::WritePool write_pool_;
   SizeHistory sizes_;
@@ -426,7 +468,10 @@ class Volume {
 
   Mutex handles_mutex_;
   std::unordered_map<std::uint64_t, Handle> handles_ GUARDED_BY(handles_mutex_);
-  std::uint64_t next_handle_ GUARDED_BY(handles_mutex_) = 1;
+  std::unordered_map<std::uint64_t, HandleId> restored_ GUARDED_BY(handles_mutex_);  // by request
+
+  Mutex answered_mutex_;
+  std::vector<RequestId> answered_ GUARDED_BY(answered_mutex_);  // whose replies can go
 
   Mutex numbers_mutex_;
   std::array<Numbers, 3> numbers_ GUARDED_BY(numbers_mutex_);
@@ -446,6 +491,10 @@ class Volume {
   std::unordered_map<std::uint64_t, VnodeRef> passthrough_writers_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
   std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
+  // Backing files that the kernel may still have of a process that died.
+  std::vector<int> stale_backings_ GUARDED_BY(reclaim_mutex_);
+  // Only the kernel knows which orphans it still holds.
+  std::atomic<bool> kernel_unknown_{false};
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
 };

@@ -59,6 +59,7 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
   SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
   refresh(*vnode, std::move(after));
   vnode->modified = modified;
+  publish(*vnode);
   return stat_of(*vnode);
 }
 
@@ -81,7 +82,8 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
   return index_->xattr(id, name);
 }
 
-Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags) {
+Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
+                           RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
   if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
   if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
@@ -93,8 +95,9 @@ Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view v
   index::Inode after = vnode->inode;
   after.has_xattrs = true;
   after.changed = current_time();
-  SPILLFS_TRY(index_->commit(
-      {.put_inodes = {after}, .xattrs = {{id, std::string(name), std::string(value)}}}));
+  index::Batch batch{.put_inodes = {after},
+                     .xattrs = {{id, std::string(name), std::string(value)}}};
+  SPILLFS_TRY(commit_answer(batch, request));
   refresh(*vnode, std::move(after));
   return {};
 }
@@ -110,7 +113,7 @@ Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {
   return names;
 }
 
-Result<> Volume::remove_xattr(InodeId id, std::string_view name) {
+Result<> Volume::remove_xattr(InodeId id, std::string_view name, RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
   if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
@@ -118,8 +121,8 @@ Result<> Volume::remove_xattr(InodeId id, std::string_view name) {
   SPILLFS_TRY(index_->xattr(id, name));
   index::Inode after = vnode->inode;
   after.changed = current_time();
-  SPILLFS_TRY(
-      index_->commit({.put_inodes = {after}, .xattrs = {{id, std::string(name), std::nullopt}}}));
+  index::Batch batch{.put_inodes = {after}, .xattrs = {{id, std::string(name), std::nullopt}}};
+  SPILLFS_TRY(commit_answer(batch, request));
   refresh(*vnode, std::move(after));
   return {};
 }

@@ -49,9 +49,10 @@ Result<> Volume::make_private(Vnode& vnode, Purpose purpose) {
   }
   vnode.segment = std::move(segment);
   vnode.opening = true;
+  vnode.dirty = true;
+  publish(vnode);  // before its bytes leave staging
   vnode.staged.reset();
   vnode.fused.reset();
-  vnode.dirty = true;
   settle_private(vnode);
   return copied_up ? seal(vnode) : Result<>{};
 }

@@ -52,13 +52,13 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
   // Others may remove what is there and make it anew in between.
   for (int tries = 0; !made && made.error().code == EEXIST && (flags & O_EXCL) == 0; ++tries) {
     const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
-    auto opened = found ? open_file(found->inode, flags, caller.pid) : fail(ENOENT, "just removed");
+    auto opened = found ? open_file(found->inode, flags, caller) : fail(ENOENT, "just removed");
     if (opened || opened.error().code != ENOENT || tries == kCreateTries) return opened;
     made = make(parent, name, prototype, caller);
   }
   const VnodeRef vnode = SPILLFS_TRY(std::move(made));
   ExclusiveLock lock(vnode->mutex);
-  return open_vnode(vnode, flags, caller.pid);
+  return open_vnode(vnode, flags, caller);
 }
 
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
@@ -71,32 +71,52 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
     inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
   }
   inode.links = 0;
-  const index::Batch batch{.put_inodes = {inode},
-                           .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
-                           .totals = {.inodes = 1}};
-  const VnodeRef vnode = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, std::nullopt));
+  index::Batch batch{.put_inodes = {inode},
+                     .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
+                     .totals = {.inodes = 1}};
+  // Sent again it finds its handle, or nothing has come of it.
+  const VnodeRef vnode =
+      SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, std::nullopt, kNoRequest));
   ExclusiveLock lock(vnode->mutex);
-  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags, caller.pid));
+  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags, caller));
   orphaned(vnode);
   return opened;
 }
 
-Result<Opened> Volume::open_file(InodeId id, int flags, pid_t pid) {
+Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
   if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well
-  return open_vnode(vnode, flags, pid);
+  return open_vnode(vnode, flags, caller);
 }
 
-Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
+Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller caller) {
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
-  if (may_write(flags)) vnode->writer = pid;
-  const IoMode mode = SPILLFS_TRY(choose_io_mode(*vnode, flags));
+  if (may_write(flags)) vnode->writer = caller.pid;
+  if (!vnode->row) vnode->row = SPILLFS_TRY(open_files_->add(open_file_of(*vnode)));
+  auto mode = choose_io_mode(*vnode, flags);
+  auto handle = mode ? add_handle({.vnode = vnode, .flags = flags, .mode = *mode}, caller.request)
+                     : Result<HandleId>(tl::unexpected(mode.error()));
+  if (!handle) {
+    if (vnode->passthroughs == 0) take_back(*vnode);
+    close_row(*vnode);
+    return tl::unexpected(handle.error());
+  }
   const bool keep_cache = knows_pages(*vnode);
   revive(*vnode);
+  count_open(vnode, flags, *mode);
+  return Opened{.attributes = stat_of(*vnode),
+                .handle = *handle,
+                .mode = *mode,
+                .may_write = may_write(flags),
+                .keep_cache = keep_cache,
+                .backing = vnode->backing};
+}
+
+void Volume::count_open(const VnodeRef& vnode, int flags, IoMode mode) {
   ++vnode->opens;
   if (may_write(flags)) ++vnode->writers;
   if (mode == IoMode::kCached) ++vnode->cached;
@@ -107,12 +127,13 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
     passthrough_writers_[number(vnode->id)] = vnode;
     reclaim_wanted_.notify_all();  // the sweep begins
   }
-  return Opened{.attributes = stat_of(*vnode),
-                .handle = add_handle({.vnode = vnode, .flags = flags, .mode = mode}),
-                .mode = mode,
-                .may_write = may_write(flags),
-                .keep_cache = keep_cache,
-                .backing = vnode->backing};
+}
+
+// The next process need not know of a file that nobody has open.
+void Volume::close_row(Vnode& vnode) {
+  if (vnode.opens != 0 || !vnode.row) return;
+  open_files_->remove(*vnode.row);
+  vnode.row.reset();
 }
 
 Result<std::size_t> Volume::read(HandleId id, MutableBytes into, std::uint64_t offset) {
@@ -179,6 +200,7 @@ Result<> Volume::stage(Vnode& vnode, const Write& write) {
   vnode.size = size;
   vnode.modified = vnode.changed = current_time();
   vnode.dirty = true;
+  publish(vnode);
   return {};
 }
 
@@ -214,6 +236,7 @@ Result<> Volume::write_private(Vnode& vnode, const Write& write) {
   scan(vnode, from, offset);
   vnode.size = segment.length();
   vnode.modified = vnode.changed = current_time();
+  publish(vnode);
   return {};
 }
 
@@ -238,6 +261,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   SPILLFS_TRY(open_content(vnode));
   SPILLFS_TRY(catch_up(vnode));
   const bool to_empty = size == 0 && vnode.segment == nullptr;
+  publish_cut(vnode, size);
   if (to_empty) {
     vnode.staged.reset();
     vnode.fused.reset();
@@ -268,6 +292,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   }
   vnode.modified = vnode.changed = current_time();
   vnode.dirty = true;
+  publish(vnode);
   return vnode.unsealed ? Result<>{} : seal(vnode);
 }
 
@@ -297,6 +322,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   if (!done) return tl::unexpected(no_space(done.error()));
   vnode.size = vnode.segment->length();
   vnode.modified = vnode.changed = current_time();
+  publish(vnode);
   return {};
 }
 
@@ -397,6 +423,8 @@ Result<> Volume::release(HandleId id) {
   if (may_write(open.flags) && vnode->writers == 0 && vnode->home) {
     sizes_.note(*vnode->home, vnode->size > options_.fuse_limit);
   }
+  open_files_->remove(id);
+  close_row(*vnode);
   close_idle_content(*vnode);
   return sealed;
 }
@@ -423,6 +451,7 @@ void Volume::revert(Vnode& vnode, const Error& why) {
   if (vnode.unsealed && !seal(vnode)) {
     spdlog::warn("inode {} goes at the next start", number(vnode.id));
   }
+  publish(vnode);
 }
 
 }  // namespace spillfs::fs

@@ -94,18 +94,19 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   }
   std::optional<Home> home;
   if (prototype.unsealed) home = Home{.directory = parent, .parent = parent_after.parent};
-  VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, home));
+  VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, home, caller.request));
   refresh(*directory, std::move(parent_after));
   return made;
 }
 
 // Commits the batch that makes `inode`. Its Vnode is locked until it is filled: another thread that
 // finds the name may not change it before.
-Result<VnodeRef> Volume::commit_new(index::Inode inode, const index::Batch& batch,
-                                    const Prototype& prototype, const std::optional<Home>& home) {
+Result<VnodeRef> Volume::commit_new(index::Inode inode, index::Batch& batch,
+                                    const Prototype& prototype, const std::optional<Home>& home,
+                                    RequestId request) {
   VnodeRef vnode = vnodes_->get(inode.id);
   ExclusiveLock lock(vnode->mutex);
-  SPILLFS_TRY(index_->commit(batch));
+  SPILLFS_TRY(commit_answer(batch, request, inode.id));
   ++inodes_;
   fill(*vnode, std::move(inode));
   vnode->unsealed = prototype.unsealed;
@@ -137,7 +138,8 @@ Result<Attributes> Volume::symlink(InodeId parent, std::string_view name, std::s
   return get_attributes(made->id);
 }
 
-Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view name) {
+Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view name,
+                                RequestId request) {
   SPILLFS_TRY(check_name(name));
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));
@@ -162,7 +164,7 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   if (orphan) {
     batch.erase_queue.push_back({index::QueueKind::kOrphan, number(id)});
   }
-  SPILLFS_TRY(index_->commit(batch));
+  SPILLFS_TRY(commit_answer(batch, request, id));
   refresh(*directory, std::move(parent_after));
   refresh(*file, std::move(after));
   revive(*file);
@@ -178,7 +180,7 @@ void Volume::drop_link(const Vnode& vnode, index::Inode& after, index::Batch& ba
   if (vnode.unsealed) batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
 }
 
-Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) {
+Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, RequestId request) {
   for (;;) {
     VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
     const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
@@ -198,7 +200,7 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
     touch(parent_after, after.changed);
     batch.put_inodes = {after, parent_after};
     batch.dentries = {drop_name(parent_after, name)};
-    SPILLFS_TRY(index_->commit(batch));
+    SPILLFS_TRY(commit_answer(batch, request));
     refresh(*directory, std::move(parent_after));
     refresh(*node, std::move(after));
     if (node->inode.links == 0) orphaned(node);
@@ -206,14 +208,14 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal) 
   }
 }
 
-Result<> Volume::unlink(InodeId parent, std::string_view name) {
-  return remove(parent, name, Removal::kFile);
+Result<> Volume::unlink(InodeId parent, std::string_view name, RequestId request) {
+  return remove(parent, name, Removal::kFile, request);
 }
 
-Result<> Volume::rmdir(InodeId parent, std::string_view name) {
+Result<> Volume::rmdir(InodeId parent, std::string_view name, RequestId request) {
   if (name == ".") return fail(EINVAL, "'.' can't be removed");
   if (name == "..") return fail(ENOTEMPTY, "'..' can't be removed");
-  return remove(parent, name, Removal::kDirectory);
+  return remove(parent, name, Removal::kDirectory, request);
 }
 
 }  // namespace spillfs::fs

@@ -66,6 +66,8 @@ Result<bool> Volume::lend(Vnode& vnode, int flags, const Kernel& kernel) {
       return false;
     }
     vnode.backing = *id;
+    open_files_->note_backing(*id);
+    publish(vnode);
   }
   const auto ready = may_write(flags) ? before_lending_for_writing(vnode, kernel) : Result<>();
   if (ready) return true;
@@ -89,8 +91,12 @@ Result<> Volume::before_lending_for_writing(Vnode& vnode, const Kernel& kernel) 
 void Volume::take_back(Vnode& vnode) {
   if (vnode.backing == 0) return;
   const auto kernel = kernel_side();
-  if (kernel->take_back) kernel->take_back(vnode.backing);
+  const int id = vnode.backing;
+  vnode.backing = -id;  // on its way
+  publish(vnode);
+  if (kernel->take_back) kernel->take_back(id);
   vnode.backing = 0;
+  publish(vnode);
 }
 
 // Passthrough writers change the backing file without a word: takes over what they have done.
@@ -108,6 +114,7 @@ Result<> Volume::catch_up(Vnode& vnode) {
   forget_sums(vnode);
   space_.settle(vnode.charged, found.allocated);
   vnode.charged = found.allocated;
+  publish(vnode);
   return {};
 }
 

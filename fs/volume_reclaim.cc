@@ -94,6 +94,7 @@ void Volume::reclaim_loop(const std::stop_token& stop) {
 
 Result<> Volume::reclaim_now() {
   MutexLock run(reclaim_run_);
+  if (kernel_unknown_) return {};
   const std::uint64_t before = space_.dead() + segments_->pool_bytes();
   warn("orphans", reclaim_orphans());
   warn("dead segments", reclaim_dead());

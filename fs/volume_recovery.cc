@@ -20,8 +20,14 @@ Result<> Volume::recover() {
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
-  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kUnsealed,
-                              [&](const auto& entry) { return recover_unsealed(entry); }));
+  if (start_ == Start::kRestart) {
+    kernel_unknown_ = true;
+    SPILLFS_TRY(restore());
+  } else {
+    SPILLFS_TRY(index_->erase_all_replies());
+    SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kUnsealed,
+                                [&](const auto& entry) { return recover_unsealed(entry); }));
+  }
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOpening,
                               [&](const auto& entry) { return recover_opening(entry); }));
   SPILLFS_TRY(recover_fused());
@@ -80,12 +86,20 @@ Result<> Volume::recover_opening(const index::QueueEntry& entry) {
       spdlog::warn("fused segment {}: {}", entry.id, describe(trimmed.error()));
     }
   } else if (segment) {
+    if (is_open(*segment)) return {};
     const auto owner = SPILLFS_TRY(if_any(index_->inode(segment->inode)));
     if (!owner || owner->location.segment != segment->id) {
       batch.put_queue = {{index::QueueKind::kDead, entry.id}};
     }
   }
   return index_->commit(batch);
+}
+
+// Whether a file that goes on after a restart has its bytes there.
+bool Volume::is_open(const index::Segment& segment) {
+  const VnodeRef vnode = vnodes_->get(segment.inode);
+  SharedLock lock(vnode->mutex);
+  return vnode->segment != nullptr && vnode->segment->id() == segment.id;
 }
 
 Result<> Volume::recover_fused() {

@@ -44,7 +44,7 @@ Result<> Volume::check_not_inside(InodeId id, InodeId directory) {
 }
 
 Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
-                        std::string_view to_name, unsigned flags) {
+                        std::string_view to_name, unsigned flags, RequestId request) {
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
       flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
     return fail(EINVAL, "unknown rename flags");
@@ -53,7 +53,7 @@ Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
   for (;;) {
     const index::Dentry source = SPILLFS_TRY(index_->find(from, from_name));
     const auto target = SPILLFS_TRY(if_any(index_->find(to, to_name)));
-    Renaming on;
+    Renaming on{.request = request};
     on.from = SPILLFS_TRY(acquire_directory(from));
     on.to = SPILLFS_TRY(acquire_directory(to));
     on.source = SPILLFS_TRY(acquire(source.inode));
@@ -142,7 +142,7 @@ Result<> Volume::commit_rename(const Renaming& on, index::Batch& batch, index::I
   batch.put_inodes.push_back(moved);
   batch.put_inodes.push_back(to);
   if (from.id != to.id) batch.put_inodes.push_back(from);
-  SPILLFS_TRY(index_->commit(batch));
+  SPILLFS_TRY(commit_answer(batch, on.request));
   if (from.id != to.id) refresh(*on.from, std::move(from));
   refresh(*on.to, std::move(to));
   refresh(*on.source, std::move(moved));

@@ -84,6 +84,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   vnode.inode = std::move(sealed);
   vnode.dirty = false;
   vnode.unsealed = false;
+  publish(vnode);
   forget_sums(vnode);
   return {};
 }

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -80,7 +81,12 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
       {"requests", requests.counts()},
-      {"restart", "a worker that dies ends the mount"},
+      {"restarts", start.counts->restarts.load()},
+      {"upgrades", start.counts->upgrades.load()},
+      {"failed_upgrades", start.counts->failed_upgrades.load()},
+      {"when_the_worker_dies", kernel.on.has(Feature::kResend)
+                                   ? "another goes on"
+                                   : "the mount ends; this kernel can't send requests again"},
   };
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -124,6 +130,55 @@ void raise_descriptor_limit() {
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the descriptor limit stays as it is");
 }
 
+// Calls `ready` once requests are answered. What is returned after it is how it ended.
+Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // With an arena for each thread every one of them would come to hold as much as the block cache.
+  ::mallopt(M_ARENA_MAX, 1);
+  ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
+  ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  KernelFeatures kernel = features_of(start.init, start.options.without);
+  probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
+  const bool again = start.start == Volume::Start::kRestart;
+  auto staging = SPILLFS_TRY(
+      again ? storage::Staging::reopen(std::move(start.staging), start.options.staging)
+            : storage::Staging::create(std::move(start.staging), start.options.staging));
+  auto open_files = SPILLFS_TRY(again ? OpenFiles::reopen(std::move(start.open_files))
+                                      : OpenFiles::create(std::move(start.open_files)));
+  if (auto kept = start.store->keep_ballast(); !kept) {
+    spdlog::warn("no ballast: {}", describe(kept.error()));
+  }
+  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
+  parts.open_files = std::move(open_files);
+  parts.start = start.start;
+  MemoryPressure memory;
+  const auto volume =
+      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
+  RequestCounters requests;
+  ControlFiles control;
+  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add("config", [&] { return format_options(start.options); });
+  control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
+  control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
+  const auto session =
+      SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
+                                    {.threads = static_cast<unsigned>(start.options.threads),
+                                     .space_wait = start.options.space_wait,
+                                     .features = kernel,
+                                     .start = start.start,
+                                     .requests = &requests}));
+  const StopOnSignal stop(*session);
+  ready();
+  session->run();
+  return {};
+}
+
+void tell_failure(int pipe, const Error& error) {
+  const std::string text = fmt::format("{}\n{}", error.code, error.context);
+  if (::write(pipe, text.data(), text.size()) < 0) spdlog::error("{}", describe(error));
+}
+
 }  // namespace
 
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
@@ -139,44 +194,31 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
                              return store.drop_ballast();
                            }}));
-  return Volume::Parts{
-      .index = std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
+  Volume::Parts parts;
+  parts.index = std::move(index);
+  parts.segments = std::move(segments);
+  parts.staging = std::move(staging);
+  return parts;
 }
 
-Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  // With an arena for each thread every one of them would come to hold as much as the block cache.
-  ::mallopt(M_ARENA_MAX, 1);
-  ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
-  ::signal(SIGPIPE, SIG_IGN);
-  raise_descriptor_limit();
-  KernelFeatures kernel = features_of(start.init, start.options.without);
-  probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
-  auto staging =
-      SPILLFS_TRY(storage::Staging::create(std::move(start.staging), start.options.staging));
-  if (auto kept = start.store->keep_ballast(); !kept) {
-    spdlog::warn("no ballast: {}", describe(kept.error()));
+Result<SupervisorCounts*> map_counts(const Fd& memory) {
+  if (::ftruncate(memory.get(), sizeof(SupervisorCounts)) != 0) {
+    return fail_errno(errno, "size the memory that workers share");
   }
-  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
-  MemoryPressure memory;
-  const auto volume =
-      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
-  RequestCounters requests;
-  ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
-  control.add("config", [&] { return format_options(start.options); });
-  control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
-  control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
-  const auto session =
-      SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
-                                    {.threads = static_cast<unsigned>(start.options.threads),
-                                     .space_wait = start.options.space_wait,
-                                     .features = kernel,
-                                     .requests = &requests}));
-  const StopOnSignal stop(*session);
-  ready();
-  session->run();
-  return {};
+  void* counts = ::mmap(nullptr, sizeof(SupervisorCounts), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        memory.get(), 0);
+  if (counts == MAP_FAILED) return fail_errno(errno, "map the memory that workers share");
+  return static_cast<SupervisorCounts*>(counts);
+}
+
+void be_worker(WorkerStart start, Fd ready) {
+  const auto done = run_worker(std::move(start), [&ready] {
+    if (::write(ready.get(), "+", 1) == 1) ready.reset();
+  });
+  if (!done && ready) tell_failure(ready.get(), done.error());
+  if (!done && !ready) spdlog::error("{}", describe(done.error()));
+  spdlog::shutdown();
+  ::_exit(done ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 }  // namespace spillfs::fs

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process that serves a mount: it opens the store's index and segments and answers requests
-// until the mount ends or it is told to stop (SIGTERM).
+// until the mount ends or it is told to stop (SIGTERM). Another may have served it before, and
+// died: then what that one had open, in the two memfds, goes on.
 #pragma once
 
-#include <functional>
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,18 +15,31 @@
 
 namespace spillfs::fs {
 
+// Of one mount so far, in a memfd that the supervisor shares with its workers.
+struct SupervisorCounts {
+  std::atomic<std::uint32_t> restarts;
+  std::atomic<std::uint32_t> upgrades;
+  std::atomic<std::uint32_t> failed_upgrades;
+};
+// As long as the process lives. A fresh memfd becomes zeros.
+Result<SupervisorCounts*> map_counts(const Fd& memory);
+
 struct WorkerStart {
   Fd fuse;
   std::vector<std::byte> init;  // the kernel's INIT, answered already
   Fd staging;                   // memfd of the staging arena
+  Fd open_files;                // memfd of the table of open files
+  Volume::Start start = Volume::Start::kMount;
+  const SupervisorCounts* counts = nullptr;
   const Store* store = nullptr;
   MountOptions options;
   std::string mountpoint;  // for status only; never looked into
   int supervisor = 0;      // its process id
 };
 
-// Serves; calls `ready` once requests are answered. What is returned after it is how it ended.
-Result<> run_worker(WorkerStart start, const std::function<void()>& ready);
+// Serves until the mount ends, as the whole of this process. Tells through the pipe `ready` when
+// requests are answered ("+"), or what went wrong before (errno, a line's end, text).
+[[noreturn]] void be_worker(WorkerStart start, Fd ready);
 
 // The segments and the index of a store, for whoever holds its lock.
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,

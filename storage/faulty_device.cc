@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/faulty_device.h"
 
+#include <unistd.h>
+
 namespace spillfs::storage {
 namespace {
 
@@ -110,6 +112,7 @@ std::optional<FaultPlan::Fault> FaultPlan::next() {
   const bool later = fault_.kind == FaultKind::kForGood && count_ > at_;
   if (at_ == 0 || (count_ != at_ && !later)) return std::nullopt;
   fired_ = true;
+  if (fault_.kind == FaultKind::kDies) ::_exit(kDied);
   return fault_;
 }
 

@@ -17,7 +17,10 @@ enum class FaultKind : std::uint8_t {
   kOnce,       // only the N-th operation fails, without effect
   kHalfWrite,  // as kOnce; if it is a write, its first half is written before it fails
   kForGood,    // the N-th and every later one: the disk is gone
+  kDies,       // the process ends before the N-th, as by SIGKILL, with exit code kDied
 };
+
+inline constexpr int kDied = 99;
 
 // Shared by any number of devices. Counts always; fails only after fail_at().
 class FaultPlan {

@@ -83,11 +83,13 @@ class Life(unittest.TestCase):
                              b"sealed when the mount ends")
         store.umount()
 
-    def test_the_workers_death_ends_the_mount(self):
-        store = m.Mounted()
+    def test_the_workers_death_ends_the_mount_where_nothing_can_be_sent_again(self):
+        store = m.Mounted("without=resend")
         self.addCleanup(store.close)
         store.mount()
         (store.path / "closed").write_bytes(b"kept" * 1000)
+        status = json.loads((store.path / ".spillfs/status").read_text())
+        self.assertIn("the mount ends", status["when_the_worker_dies"])
         os.kill(store.worker(), signal.SIGKILL)
         self.assertEqual(store.process.wait(20), 7)
         self.assertFalse(m.is_mounted(store.path))

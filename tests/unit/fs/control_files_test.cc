@@ -63,9 +63,13 @@ class ControlFilesTest : public testing::Test {
     return InodeId{control_.lookup(ControlFiles::kFolder, name).value().st_ino};
   }
   Result<std::string> read(std::uint64_t handle, std::uint64_t offset, std::size_t count) {
+    return read(id("status"), handle, offset, count);
+  }
+  Result<std::string> read(InodeId of, std::uint64_t handle, std::uint64_t offset,
+                           std::size_t count) {
     std::string text(count, '?');
-    const std::size_t got =
-        SPILLFS_TRY(control_.read(handle, std::as_writable_bytes(std::span<char>(text)), offset));
+    const MutableBytes into = std::as_writable_bytes(std::span<char>(text));
+    const std::size_t got = SPILLFS_TRY(control_.read(of, handle, into, offset));
     EXPECT_EQ(text.substr(got), std::string(count - got, '?')) << "written behind the end";
     return text.substr(0, got);
   }
@@ -172,14 +176,16 @@ TEST_F(ControlFilesTest, AFolderAnswersForItsOwn) {
   EXPECT_EQ(code_of(control_.open(gone)), ENOENT);
 }
 
-TEST_F(ControlFilesTest, AReleasedHandleIsNone) {
+TEST_F(ControlFilesTest, AHandleOfADeadProcessIsOpenedAnew) {
   const std::uint64_t handle = control_.open(id("config")).value();
-  const std::uint64_t other = control_.open(id("config")).value();
-  control_.release(handle);
-  EXPECT_EQ(code_of(read(handle, 0, 100)), EBADF);
-  EXPECT_EQ(read(other, 0, 100), "quota=0\n");
-  control_.release(handle);  // once more does no harm
-  EXPECT_EQ(code_of(read(other + 1, 0, 100)), EBADF);
+  EXPECT_EQ(read(id("status"), handle - 1, 0, 100), "well");
+  status_ = "ill, and long";
+  EXPECT_EQ(read(id("status"), handle - 1, 2, 100), "ll");
+  EXPECT_EQ(read(id("config"), handle, 0, 100), "quota=0\n");
+  control_.release(handle - 1);
+  control_.release(handle - 1);  // once more does no harm
+  const InodeId gone = ControlId{.kind = ControlKind::kObjects, .of = 43}.node();
+  EXPECT_EQ(code_of(read(gone, handle - 1, 0, 100)), ENOENT);
 }
 
 TEST_F(ControlFilesTest, WhatDoesNotExist) {

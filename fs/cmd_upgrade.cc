@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <thread>
+
+#include "fs/commands.h"
+#include "fs/log.h"
+#include "fs/supervisor.h"
+#include "fs/worker.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::milliseconds kPause{20};
+
+nlohmann::json status_of(const std::string& mountpoint) {
+  std::ifstream file(mountpoint + "/.spillfs/status");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+ExitCode serve(const HandOver& what, const MountOptions& options, Streams streams) {
+  const auto store = Store::adopt(what.store, Fd(what.lock));
+  if (!store) return report(store.error(), kExitStore, streams);
+  const Fd counts_memory(what.counts);
+  const auto counts = map_counts(counts_memory);
+  if (!counts) return report(counts.error(), kExitSystem, streams);
+  if (auto closed = set_across_exec(what, Across::kClose); !closed) {
+    return report(closed.error(), kExitSystem, streams);
+  }
+  be_worker({.fuse = Fd(what.fuse),
+             .init = what.init,
+             .staging = Fd(what.staging),
+             .open_files = Fd(what.open_files),
+             .start = Volume::Start::kRestart,
+             .counts = *counts,
+             .store = &*store,
+             .options = options,
+             .mountpoint = what.mountpoint,
+             .supervisor = what.supervisor},
+            Fd(what.ready));
+}
+
+ExitCode failed(std::string text, ExitCode code, Streams streams) {
+  return report({.code = EIO, .context = std::move(text), .where = {}}, code, streams);
+}
+
+}  // namespace
+
+ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
+  const auto before = status_of(command.mountpoint);
+  if (!before.is_object()) {
+    return failed(fmt::format("no live spillfs is mounted on {}", command.mountpoint),
+                  kExitMountpoint, streams);
+  }
+  if (::kill(before.value("supervisor_pid", 0), SIGHUP) != 0) {
+    return failed("the daemon belongs to someone else; upgrade as root or as its user", kExitSystem,
+                  streams);
+  }
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < end) {
+    const auto now = status_of(command.mountpoint);
+    if (now.is_object() && now["upgrades"] != before["upgrades"]) {
+      streams.out << fmt::format("{} goes on with spillfs {}\n", command.mountpoint,
+                                 now.value("version", "?"));
+      return kExitSuccess;
+    }
+    if (now.is_object() && now["failed_upgrades"] != before["failed_upgrades"]) {
+      return failed(fmt::format("the installed program could not go on with {}; the old one does. "
+                                "Its log says why",
+                                command.mountpoint),
+                    kExitSystem, streams);
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return failed(fmt::format("nothing came of it within {} s; see the log", kPatience.count()),
+                kExitSystem, streams);
+}
+
+ExitCode run_take_over(const TakeOverCommand& command, Streams streams) {
+  const auto what = read_hand_over(command.hand_over);
+  if (!what) return report(what.error(), kExitSystem, streams);
+  MountOptions options;
+  for (const std::string& text : what->options) {
+    if (auto parsed = parse_options(text, options); !parsed) {
+      return report(parsed.error(), kExitUsage, streams);
+    }
+  }
+  if (auto known = Store::check_format(what->store); !known) {
+    return report(known.error(), kExitStore, streams);
+  }
+  if (command.probe) return kExitSuccess;
+  Fd(command.hand_over).reset();
+  const std::string file = what->background ? log_file(what->store) : std::string();
+  if (auto log = set_up_log(options.log_level, file); !log) {
+    return report(log.error(), kExitSystem, streams);
+  }
+  if (command.worker) return serve(*what, options, streams);
+  auto ended = supervise_on(*what);
+  return ended ? *ended : report(ended.error(), kExitSystem, streams);
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/hand_over.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+namespace spillfs::fs {
+namespace {
+
+constexpr int kVersion = 1;
+constexpr std::size_t kMost = kMiB;  // bytes
+
+nlohmann::json to_json(const HandOver& what) {
+  return {{"version", kVersion},
+          {"store", what.store},
+          {"mountpoint", what.mountpoint},
+          {"options", what.options},
+          {"background", what.background},
+          {"program", what.program},
+          {"init", what.init},
+          {"supervisor", what.supervisor},
+          {"worker", what.worker},
+          {"fuse", what.fuse},
+          {"staging", what.staging},
+          {"open_files", what.open_files},
+          {"counts", what.counts},
+          {"lock", what.lock},
+          {"ready", what.ready}};
+}
+
+HandOver from_json(const nlohmann::json& json) {
+  return {.store = json.at("store"),
+          .mountpoint = json.at("mountpoint"),
+          .options = json.at("options"),
+          .background = json.at("background"),
+          .program = json.at("program"),
+          .init = json.at("init").get<std::vector<std::byte>>(),
+          .supervisor = json.at("supervisor"),
+          .worker = json.at("worker"),
+          .fuse = json.at("fuse"),
+          .staging = json.at("staging"),
+          .open_files = json.at("open_files"),
+          .counts = json.at("counts"),
+          .lock = json.at("lock"),
+          .ready = json.at("ready")};
+}
+
+}  // namespace
+
+Result<Fd> write_hand_over(const HandOver& what) {
+  Fd file(::memfd_create("spillfs-hand-over", 0));
+  if (!file) return fail_errno(errno, "make the memory for a hand-over");
+  const std::string text =
+      to_json(what).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return fail_errno(errno, "write a hand-over");
+  }
+  return file;
+}
+
+Result<HandOver> read_hand_over(int file) {
+  std::string text(kMost, '\0');
+  const ssize_t got = ::pread(file, text.data(), text.size(), 0);
+  if (got < 0) return fail_errno(errno, "read the hand-over");
+  text.resize(static_cast<std::size_t>(got));
+  try {
+    const auto json = nlohmann::json::parse(text);
+    if (json.at("version") != kVersion) {
+      return fail(EPROTO,
+                  "the mount is served by a spillfs that hands over in another way; "
+                  "unmount and mount to change to this one");
+    }
+    return from_json(json);
+  } catch (const nlohmann::json::exception& problem) {
+    return fail(EPROTO, fmt::format("the hand-over does not parse: {}", problem.what()));
+  }
+}
+
+Result<> set_across_exec(const HandOver& what, Across across) {
+  for (int file : {what.fuse, what.staging, what.open_files, what.counts, what.lock, what.ready}) {
+    if (file < 0) continue;
+    if (::fcntl(file, F_SETFD, across == Across::kClose ? FD_CLOEXEC : 0) != 0) {
+      return fail_errno(errno, "hand over a descriptor");
+    }
+  }
+  return {};
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/log.h"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "storage/base/bytes.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kLogSize = 10 * kMiB;
+
+}  // namespace
+
+Result<> set_up_log(const std::string& level, const std::string& file) {
+  try {
+    auto logger = file.empty() ? spdlog::stderr_logger_mt("spillfs")
+                               : spdlog::rotating_logger_mt("spillfs", file, kLogSize, 2);
+    logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
+    logger->flush_on(spdlog::level::info);
+    spdlog::set_default_logger(std::move(logger));
+    spdlog::set_level(spdlog::level::from_str(level));
+    return {};
+  } catch (const spdlog::spdlog_ex& problem) {
+    return fail(EIO, fmt::format("open the log: {}", problem.what()));
+  }
+}
+
+std::string log_file(const std::string& store) { return store + "/spillfs.log"; }
+
+}  // namespace spillfs::fs

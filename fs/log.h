@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the daemon's log lines go.
+#pragma once
+
+#include <string>
+
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+// To `file`, which is rotated, or to standard error when it has no name. `level` as spdlog's.
+Result<> set_up_log(const std::string& level, const std::string& file);
+
+// Of a daemon in the background.
+std::string log_file(const std::string& store);
+
+}  // namespace spillfs::fs

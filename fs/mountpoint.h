@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a store may be mounted.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+// What is wrong with a mountpoint, in a sentence; clears away a dead mount first. Returns it as an
+// absolute path.
+Result<std::string> check_mountpoint(const std::string& mountpoint,
+                                     const std::vector<std::string>& directories);
+
+}  // namespace spillfs::fs
