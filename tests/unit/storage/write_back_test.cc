@@ -54,7 +54,9 @@ TEST_P(WriteBackTest, SendsWhatIsBeyondTheWindow) {
 
 TEST_P(WriteBackTest, AnErrorAfterTheLastWriteIsTheSealsToTell) {
   gate_->fail_with(EIO);
+  if (GetParam() != 0) gate_->close();
   EXPECT_EQ(append_until_sent().has_value(), GetParam() != 0);
+  gate_->open();
   wait_for_pool();
   EXPECT_EQ(segment_->settle().error().code, EIO);
   EXPECT_EQ(segment_->trim().error().code, EIO);
