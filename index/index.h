@@ -93,6 +93,12 @@ struct Totals {
   std::int64_t inodes = 0;
 };
 
+struct UserTotal {
+  std::uint32_t uid = 0;
+  std::int64_t charged = 0;  // bytes, over the inodes that this user owns
+  friend bool operator==(const UserTotal&, const UserTotal&) = default;
+};
+
 enum class Counter : std::uint8_t { kInode, kSegment, kSequence };
 
 // The changes of one filesystem operation; commit() makes all of them or none. Within a batch the
@@ -131,7 +137,8 @@ struct Batch {
   std::vector<Record> erase_records;
   std::vector<QueueEntry> put_queue;
   std::vector<QueueEntry> erase_queue;
-  Totals totals;  // added to what the index holds
+  Totals totals;                 // added to what the index holds
+  std::vector<UserTotal> users;  // added, too
 };
 
 class Index {
@@ -163,6 +170,8 @@ class Index {
                                                 std::size_t limit) = 0;
   virtual Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) = 0;  // ENOENT
   virtual Result<Totals> totals() = 0;
+  virtual Result<std::vector<UserTotal>>
+  users() = 0;  // of everyone who ever owned bytes, any order
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes

@@ -82,6 +82,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (const QueueEntry& entry : batch.put_queue) queue_.insert({entry.kind, entry.id});
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
+  for (const UserTotal& user : batch.users) users_[user.uid] += user.charged;
   return {};
 }
 
@@ -188,6 +189,13 @@ Result<QueueEntry> MemoryIndex::queued(QueueKind kind, std::uint64_t id) {
 Result<Totals> MemoryIndex::totals() {
   MutexLock lock(mutex_);
   return totals_;
+}
+
+Result<std::vector<UserTotal>> MemoryIndex::users() {
+  MutexLock lock(mutex_);
+  std::vector<UserTotal> found;
+  for (const auto& [uid, charged] : users_) found.push_back({.uid = uid, .charged = charged});
+  return found;
 }
 
 Result<std::vector<Inode>> MemoryIndex::inodes(InodeId after, std::size_t limit) {

@@ -27,10 +27,7 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   }
   SPILLFS_TRY(add_segments(rows, batch));
   SPILLFS_TRY(add_queue(rows, batch));
-  if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
-    const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
-    SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
-  }
+  SPILLFS_TRY(add_totals(rows, batch));
   auto status = db_->Write({}, &rows);
   if (status.IsNoSpace() && options_.no_space && options_.no_space() && db_->Resume().ok()) {
     status = db_->Write({}, &rows);
@@ -147,6 +144,20 @@ Result<> RocksdbIndex::add_queue(rocksdb::WriteBatch& rows, const Batch& batch) 
   for (const QueueEntry& entry : batch.put_queue) {
     const std::string key = key_of(static_cast<std::uint8_t>(entry.kind), entry.id);
     SPILLFS_TRY(result_of(rows.Put(family(kReclaim), key, {}), "put a queue entry"));
+  }
+  return {};
+}
+
+Result<> RocksdbIndex::add_totals(rocksdb::WriteBatch& rows, const Batch& batch) {
+  if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
+    const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
+    SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
+  }
+  for (const UserTotal& user : batch.users) {
+    if (user.charged == 0) continue;
+    const CounterRow counters{.first = user.charged, .second = 0};
+    const auto status = rows.Merge(family(kMeta), user_key(user.uid), encode(counters));
+    SPILLFS_TRY(result_of(status, "add a user's total"));
   }
   return {};
 }

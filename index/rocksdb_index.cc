@@ -246,6 +246,18 @@ Result<Totals> RocksdbIndex::totals() {
   return Totals{.charged = counters.first, .inodes = counters.second};
 }
 
+Result<std::vector<UserTotal>> RocksdbIndex::users() {
+  std::vector<UserTotal> found;
+  return after_doing(scan(kMeta, kFirstUserKey, kBehindUserKeys,
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const std::uint32_t uid = SPILLFS_TRY(user_in(key));
+                            const CounterRow counters = SPILLFS_TRY(decode_counters(value));
+                            found.push_back({.uid = uid, .charged = counters.first});
+                            return true;
+                          }),
+                     found);
+}
+
 Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {
   std::vector<Inode> found;
   return after_doing(scan(kInodes, key_of(number(after) + 1), key_of(kLast),

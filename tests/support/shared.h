@@ -80,6 +80,7 @@ class SharedIndex : public index::Index {
     return inner_->queued(kind, id);
   }
   Result<index::Totals> totals() override { return inner_->totals(); }
+  Result<std::vector<index::UserTotal>> users() override { return inner_->users(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
   }
