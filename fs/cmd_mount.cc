@@ -4,6 +4,7 @@
 #include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +126,7 @@ std::string mount_help() {
 }
 
 ExitCode run_mount(const MountCommand& command, Streams streams) {
+  ::umask(kOwnerOnly);
   MountOptions options;
   for (const std::string& text : command.options) {
     if (auto parsed = parse_options(text, options); !parsed) {

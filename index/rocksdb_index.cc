@@ -3,6 +3,7 @@
 #include "index/rocksdb_index.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <xxhash.h>
 
 #include <filesystem>
@@ -50,6 +51,8 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
   std::error_code error;  // a missing folder RocksDB would log as an error before it makes it
   std::filesystem::create_directory(folder, error);
   if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  if (error) spdlog::warn("others may read {}: {}", folder, error.message());
   rocksdb::DB* opened = nullptr;
   const auto status =
       rocksdb::DB::Open(database_options(), folder, descriptors, &families_, &opened);
