@@ -3,8 +3,10 @@
 #include "fs/fuse_ops.h"
 
 #include <linux/fs.h>
+#include <unistd.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/attributes.h"
@@ -19,6 +21,13 @@ Failure refused() { return fail(EPERM, "the control files can't be changed"); }
 Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
   return {.uid = context->uid, .gid = context->gid, .pid = context->pid};
+}
+
+// Where the segments are is their owner's to know, and root's; of trusted xattrs the kernel keeps
+// from others what is in them, but not their names.
+bool may_know(const std::string_view xattr, uid_t uid) {
+  if (xattr.starts_with("trusted.")) return uid == 0;
+  return xattr != Volume::kUrl || uid == 0 || uid == ::geteuid();
 }
 
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
@@ -179,7 +188,10 @@ void reply_value(fuse_req_t req, const std::string& value, std::size_t size) {
 
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t size) {
   const auto get = [&]() -> Result<std::string> {
-    if (!ControlFiles::owns(InodeId{id})) return volume_of(req).get_xattr(InodeId{id}, name);
+    if (!ControlFiles::owns(InodeId{id})) {
+      if (!may_know(name, caller_of(req).uid)) return fail(ENODATA, "not for this user");
+      return volume_of(req).get_xattr(InodeId{id}, name);
+    }
     for (auto& [known, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
       if (known == name) return std::move(value);
     }
@@ -206,6 +218,9 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
       }
     } else {
       names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
+      std::erase_if(names, [uid = caller_of(req).uid](const std::string& name) {
+        return !may_know(name, uid);
+      });
     }
     std::string list;
     for (const std::string& name : names) list.append(name).push_back('\0');

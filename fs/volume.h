@@ -163,6 +163,8 @@ class Volume {
   Result<std::string> get_xattr(InodeId id, std::string_view name);
   Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags);
   Result<std::vector<std::string>> list_xattrs(InodeId id);
+  // The url of a small file's bytes past the mount; made, not set.
+  static constexpr std::string_view kUrl = "user.spill.url";
   Result<> remove_xattr(InodeId id, std::string_view name);
 
   // The objects in a file that Ray wrote, complete ones only; any other file has none, and so has

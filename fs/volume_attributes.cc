@@ -11,12 +11,13 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::string_view kUrl = "user.spill.url";
+constexpr std::string_view kCapabilities = "security.capability";
 constexpr std::size_t kValueMax = 64 * kKiB;
 
 // Which names Linux lets a file system without ACLs keep.
 Result<> check_xattr_name(std::string_view name) {
   if (name.size() > XATTR_NAME_MAX) return fail(ERANGE, "xattr name over 255 bytes");
+  if (name.find('\0') != std::string_view::npos) return fail(EINVAL, "xattr name with a NUL");
   for (std::string_view prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix)) {
       if (name.size() == prefix.size()) return fail(EINVAL, "xattr name is only a prefix");
