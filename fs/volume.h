@@ -313,6 +313,7 @@ class Volume {
   Result<> open_content(Vnode& vnode) REQUIRES(vnode.mutex);
   static void close_idle_content(Vnode& vnode) REQUIRES(vnode.mutex);
   // What a private segment is made for.
+  Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);  // volume_attributes.cc
   enum class Purpose : std::uint8_t {
     kWrite,  // its writer goes on
     kEvict,  // its bytes have to leave staging

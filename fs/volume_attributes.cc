@@ -68,6 +68,15 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
   SharedLock lock(vnode->mutex);
   if (name == kUrl) {
     const Location& location = vnode->inode.location;
+// A program that is changed has no capabilities any more, whoever changes it. Of a write that goes
+// past its cache the kernel leaves that to us.
+Result<> Volume::drop_capabilities(Vnode& vnode) {
+  if (!vnode.inode.has_xattrs) return {};
+  const auto found = SPILLFS_TRY(if_any(index_->xattr(vnode.id, kCapabilities), ENODATA));
+  if (!found) return {};
+  return index_->commit({.xattrs = {{vnode.id, std::string(kCapabilities), std::nullopt}}});
+}
+
     if (location.placement != Placement::kFused || vnode->dirty) {
       return fail(ENODATA, "the file is not in a fused segment");
     }

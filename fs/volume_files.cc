@@ -131,6 +131,7 @@ Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset, storage::D
   if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
   ExclusiveLock lock(open.vnode->mutex);
   if (from.empty()) return {};
+  SPILLFS_TRY(drop_capabilities(*open.vnode));
   return write_at(*open.vnode, open.flags, {.from = from, .offset = offset, .wait = wait});
 }
 

@@ -45,10 +45,12 @@ bool Volume::streams_past_us(const Vnode& vnode) {
 }
 
 // Readers of what is sealed in a private segment; whoever reads and writes in any order, unless
-// the file is small so far; streams that will be large.
+// the file is small so far; streams that will be large. Not of a file that runs as its owner: that
+// ends with a write of somebody else's, of which the kernel tells only who serves it.
 bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
   if (!may_write(flags)) {
     return is_private(vnode) && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
+  if ((vnode.inode.mode & (S_ISUID | S_ISGID)) != 0) return false;
   }
   const bool in_order = (flags & O_ACCMODE) == O_WRONLY && (flags & O_DIRECT) == 0;
   const bool is_empty = vnode.size == 0 && vnode.staged == nullptr && vnode.fused == nullptr;
