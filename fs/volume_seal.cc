@@ -3,11 +3,17 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <climits>
 
 #include "fs/attributes.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kLongestPath = PATH_MAX;
+
+}  // namespace
 
 Result<> Volume::seal(Vnode& vnode) {
   return vnode.inode.links == 0 ? Result<>{} : seal_named(vnode);
@@ -142,12 +148,13 @@ Result<std::string> Volume::path_of(const index::Inode& inode) {
   return SPILLFS_TRY(has_its_name(inode)) ? path_to(inode) : std::string();
 }
 
-// The same where the inode certainly has that name.
+// The same where the inode certainly has that name. Empty, too, where it is deeper than any path
+// that a program can name, or a record take: directories nest without end.
 Result<std::string> Volume::path_to(const index::Inode& inode) {
   std::string path = "/" + inode.text;
   for (InodeId id = inode.parent; id != kRootInode;) {
     const auto directory = SPILLFS_TRY(if_any(index_->inode(id)));
-    if (!directory) return std::string();
+    if (!directory || path.size() > kLongestPath) return std::string();
     path.insert(0, "/" + directory->text);
     id = directory->parent;
   }
