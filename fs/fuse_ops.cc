@@ -172,7 +172,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {
-  serve(req, "statfs", [&] { return volume_of(req).statfs(); });
+  serve(req, "statfs", [&] { return volume_of(req).statfs(caller_of(req).uid); });
 }
 
 // A value of `size` bytes, or how long it is when the caller only asks.

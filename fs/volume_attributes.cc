@@ -57,17 +57,17 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
   const bool only_size = !set.mode && !set.uid && !set.gid && !set.accessed && !set.modified;
   if (only_size) return stat_of(*vnode);
   after.changed = now;
-  SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
+  index::Batch batch{.put_inodes = {after}};
+  const auto charged = static_cast<std::int64_t>(after.charged);
+  count_for(vnode->inode.uid, -charged, batch);
+  count_for(after.uid, charged, batch);
+  SPILLFS_TRY(index_->commit(batch));
+  change_owner(*vnode, after.uid);
   refresh(*vnode, std::move(after));
   vnode->modified = modified;
   return stat_of(*vnode);
 }
 
-Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
-  VnodeRef vnode = SPILLFS_TRY(acquire(id));
-  SharedLock lock(vnode->mutex);
-  if (name == kUrl) {
-    const Location& location = vnode->inode.location;
 // A program that is changed has no capabilities any more, whoever changes it. Of a write that goes
 // past its cache the kernel leaves that to us.
 Result<> Volume::drop_capabilities(Vnode& vnode) {
@@ -77,6 +77,11 @@ Result<> Volume::drop_capabilities(Vnode& vnode) {
   return index_->commit({.xattrs = {{vnode.id, std::string(kCapabilities), std::nullopt}}});
 }
 
+Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
+  VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SharedLock lock(vnode->mutex);
+  if (name == kUrl) {
+    const Location& location = vnode->inode.location;
     if (location.placement != Placement::kFused || vnode->dirty) {
       return fail(ENODATA, "the file is not in a fused segment");
     }

@@ -79,14 +79,15 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
                      before.location.record_offset != sealed.location.record_offset;
   if (moved) release_location(before, batch);
   batch.put_inodes.push_back(sealed);
-  batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
+  const auto grown = static_cast<std::int64_t>(sealed.charged - before.charged);
+  batch.totals.charged += grown;
+  count_for(sealed.uid, grown, batch);
   if (vnode.unsealed) {
     batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }
   SPILLFS_TRY(index_->commit(batch));
   if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
-  space_.settle(vnode.charged, sealed.charged);
-  vnode.charged = sealed.charged;
+  settle_charge(vnode, sealed.charged);
   vnode.inode = std::move(sealed);
   vnode.dirty = false;
   vnode.unsealed = false;
