@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <ostream>
 
@@ -24,6 +25,7 @@ ExitCode tell(const CheckReport& report, Streams streams) {
 }  // namespace
 
 ExitCode run_check(const CheckCommand& command, Streams streams) {
+  ::umask(kOwnerOnly);
   spdlog::set_level(spdlog::level::off);  // what is wrong is told below
   const auto store = Store::open(command.store);
   if (!store) {

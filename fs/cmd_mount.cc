@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +111,7 @@ std::string mount_help() {
 }
 
 ExitCode run_mount(const MountCommand& command, Streams streams) {
+  ::umask(kOwnerOnly);
   MountOptions options;
   for (const std::string& text : command.options) {
     if (auto parsed = parse_options(text, options); !parsed) {

@@ -57,8 +57,8 @@ struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size) {
   return out;
 }
 
-void ControlFiles::add(std::string name, std::function<std::string()> text) {
-  texts_.push_back({.name = std::move(name), .text = std::move(text)});
+void ControlFiles::add(std::string name, std::function<std::string()> text, ControlAccess access) {
+  texts_.push_back({.name = std::move(name), .text = std::move(text), .access = access});
 }
 
 void ControlFiles::add_folder(std::string name, std::unique_ptr<ControlFolder> folder) {
@@ -96,7 +96,9 @@ Result<struct stat> ControlFiles::attributes(InodeId id) {
   const ControlId control = ControlId::from(id);
   if (ControlFolder* folder = folder_of(control)) return folder->attributes(control);
   if (id == kFolder) return control_stat(control, S_IFDIR | 0555, 0);
-  return control_stat(control, S_IFREG | 0444, SPILLFS_TRY(text(control))->text().size());
+  const Text& found = *SPILLFS_TRY(text(control));
+  const mode_t mode = found.access == ControlAccess::kOwner ? 0400 : 0444;
+  return control_stat(control, S_IFREG | mode, found.text().size());
 }
 
 Result<std::vector<DirectoryEntry>> ControlFiles::list(InodeId id, std::uint64_t after,

@@ -42,6 +42,9 @@ struct ControlId {
 // The attributes of a read-only node, its own times and owner aside.
 struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size);
 
+// Whose a control file is to read.
+enum class ControlAccess : std::uint8_t { kEveryone, kOwner };  // the daemon's owner, and root
+
 // An open file; its content is what it was at open. One thread at a time.
 class ControlReader {
  public:
@@ -73,7 +76,8 @@ class ControlFiles {
   static constexpr InodeId kFolder{std::uint64_t{1} << 62};
 
   // `text` is asked for at every open and stat.
-  void add(std::string name, std::function<std::string()> text);
+  void add(std::string name, std::function<std::string()> text,
+           ControlAccess access = ControlAccess::kEveryone);
   void add_folder(std::string name, std::unique_ptr<ControlFolder> folder);
 
   static bool owns(InodeId id) { return number(id) >= number(kFolder); }
@@ -98,6 +102,7 @@ class ControlFiles {
   struct Text {
     std::string name;
     std::function<std::string()> text;
+    ControlAccess access = ControlAccess::kEveryone;
   };
   struct Folder {
     std::string name;

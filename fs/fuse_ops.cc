@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <unistd.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/attributes.h"
@@ -16,6 +18,13 @@ namespace spillfs::fs {
 namespace {
 
 Failure refused() { return fail(EPERM, "the control files can't be changed"); }
+
+// Where the segments are is their owner's to know, and root's; of trusted xattrs the kernel keeps
+// from others what is in them, but not their names.
+bool may_know(const std::string_view xattr, uid_t uid) {
+  if (xattr.starts_with("trusted.")) return uid == 0;
+  return xattr != Volume::kUrl || uid == 0 || uid == ::geteuid();
+}
 
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
   const fuse_entry_param entry = entry_of(*found);
@@ -179,7 +188,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {
-  serve(req, "statfs", [&] { return volume_of(req).statfs(); });
+  serve(req, "statfs", [&] { return volume_of(req).statfs(caller_of(req).uid); });
 }
 
 // A value of `size` bytes, or how long it is when the caller only asks.
@@ -195,7 +204,10 @@ void reply_value(fuse_req_t req, const std::string& value, std::size_t size) {
 
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t size) {
   const auto get = [&]() -> Result<std::string> {
-    if (!ControlFiles::owns(InodeId{id})) return volume_of(req).get_xattr(InodeId{id}, name);
+    if (!ControlFiles::owns(InodeId{id})) {
+      if (!may_know(name, caller_of(req).uid)) return fail(ENODATA, "not for this user");
+      return volume_of(req).get_xattr(InodeId{id}, name);
+    }
     for (auto& [known, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
       if (known == name) return std::move(value);
     }
@@ -222,6 +234,9 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
       }
     } else {
       names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
+      std::erase_if(names, [uid = caller_of(req).uid](const std::string& name) {
+        return !may_know(name, uid);
+      });
     }
     std::string list;
     for (const std::string& name : names) list.append(name).push_back('\0');

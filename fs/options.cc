@@ -125,6 +125,9 @@ std::vector<OptionSpec> make_table() {
   return {
       {"quota", "SIZE", "0", "bytes the mount may hold; 0: what the data directories hold",
        set_size(&O::quota, 0, kNoLimit), show_size(&O::quota)},
+      {"user_quota", "SIZE", "0",
+       "bytes that each user's files may hold, but root's and the daemon's; 0: any number",
+       set_size(&O::user_quota, 0, kNoLimit), show_size(&O::user_quota)},
       {"fuse_limit", "SIZE", "4MiB", "files up to this size share fused segments",
        set_size(&O::fuse_limit, 0, kLargestFused), show_size(&O::fuse_limit)},
       {"segment_size", "SIZE", "64MiB", "size of a fused segment",

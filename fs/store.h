@@ -17,6 +17,8 @@ namespace spillfs::fs {
 
 inline constexpr std::uint64_t kStoreFormat = 1;
 inline constexpr const char* kStoreFile = "store.json";
+inline constexpr unsigned kOwnerOnly =
+    077;  // the umask of who opens a store: it is for nobody else
 
 class Store {
  public:

@@ -3,6 +3,7 @@
 #include "fs/volume.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -26,7 +27,8 @@ Volume::Volume(Parts parts, VolumeOptions options)
       start_(parts.start),
       options_(std::move(options)),
       write_pool_(options_.write_threads),
-      space_(options_.quota) {}
+      space_(options_.quota),
+      users_(options_.user_quota, ::geteuid()) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
   if (parts.open_files == nullptr) parts.open_files = SPILLFS_TRY(OpenFiles::create());
@@ -234,7 +236,7 @@ Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after
   return entries;
 }
 
-Result<struct statvfs> Volume::statfs() {
+Result<struct statvfs> Volume::statfs(uid_t uid) {
   std::uint64_t total = 0;
   std::uint64_t free = segments_->pool_bytes() + space_.dead();
   for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
@@ -248,6 +250,10 @@ Result<struct statvfs> Volume::statfs() {
         space_.quota() > space_.charged() ? space_.quota() - space_.charged() : 0;
     total = space_.quota();
     free = std::min(free, left);
+  }
+  if (const auto left = users_.left(uid)) {
+    total = std::min(total, users_.quota());
+    free = std::min(free, *left);
   }
   struct statvfs out {};
   out.f_bsize = out.f_frsize = kStatfsBlock;

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +30,7 @@
 
 #include "fs/open_files.h"
 #include "fs/space.h"
+#include "fs/user_space.h"
 #include "fs/vnode.h"
 #include "index/index.h"
 #include "storage/base/bytes.h"
@@ -83,7 +85,8 @@ struct DirectoryEntry {
 };
 
 struct VolumeOptions {
-  std::uint64_t quota = 0;  // bytes; 0: what the data directories hold
+  std::uint64_t quota = 0;       // bytes; 0: what the data directories hold
+  std::uint64_t user_quota = 0;  // bytes of a user's files, but root's and ours; 0: any number
   std::uint64_t fuse_limit = 4 * kMiB;
   bool reclaim_in_background = true;  // false: only when reclaim_now() is called
   // Whether the bytes that process `writer` streams into a new private segment go to disk past the
@@ -169,6 +172,8 @@ class Volume {
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
                                            Listing listing = Listing::kWithAttributes);
 
+  // The url of a small file's bytes past the mount; made, not set.
+  static constexpr std::string_view kUrl = "user.spill.url";
   Result<std::string> get_xattr(InodeId id, std::string_view name);
   Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
                      RequestId request = kNoRequest);
@@ -194,7 +199,10 @@ class Volume {
   Result<std::vector<index::Segment>> list_segments(SegmentId after, std::size_t limit);
   Result<SegmentFile> open_segment(SegmentId id);
 
-  Result<struct statvfs> statfs();
+  // What there is for `uid`, whom a quota may leave less than there is.
+  Result<struct statvfs> statfs(uid_t uid = 0);
+  // The bytes that each user's files count for.
+  std::map<uid_t, std::uint64_t> users() { return users_.charged(); }
   struct Status {
     std::int64_t inodes = 0;
     std::uint64_t charged = 0, dead = 0, pool = 0, quota = 0, staging_free = 0;  // bytes
@@ -320,6 +328,7 @@ class Volume {
   Result<> stage(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   Result<> write_private(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);  // volume_attributes.cc
   void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
 
   // volume_content.cc: where the bytes are
@@ -392,6 +401,15 @@ class Volume {
   Result<std::string> path_to(const index::Inode& inode);
   Result<bool> has_its_name(const index::Inode& inode);
 
+  // volume_users.cc: charges, the one way to change them
+  Result<> recover_users(std::int64_t charged);
+  Result<> charge(Vnode& vnode, std::uint64_t bytes) REQUIRES(vnode.mutex);  // EDQUOT, ENOSPC, wait
+  void settle_charge(Vnode& vnode, std::uint64_t bytes) REQUIRES(vnode.mutex);  // never fails
+  void let_die(Vnode& vnode) REQUIRES(vnode.mutex);
+  void revive(Vnode& vnode) REQUIRES(vnode.mutex);
+  void change_owner(Vnode& vnode, uid_t to) REQUIRES(vnode.mutex);
+  static void count_for(uid_t uid, std::int64_t bytes, index::Batch& batch);
+
   // volume_recovery.cc
   Result<> recover();
   Result<> make_root();
@@ -419,7 +437,6 @@ class Volume {
 
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);
-  void revive(Vnode& vnode) REQUIRES(vnode.mutex);
   void reclaim_loop(const std::stop_token& stop);
   Result<> reclaim_orphans();
   Result<> reclaim_orphans(std::span<const VnodeRef> orphans);
@@ -457,6 +474,7 @@ class Volume {
   std::atomic<std::uint64_t> passthrough_files_{0};
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
+  UserSpace users_;
   std::atomic<std::int64_t> inodes_{0};
   std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
   std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go

@@ -11,12 +11,13 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::string_view kUrl = "user.spill.url";
+constexpr std::string_view kCapabilities = "security.capability";
 constexpr std::size_t kValueMax = 64 * kKiB;
 
 // Which names Linux lets a file system without ACLs keep.
 Result<> check_xattr_name(std::string_view name) {
   if (name.size() > XATTR_NAME_MAX) return fail(ERANGE, "xattr name over 255 bytes");
+  if (name.find('\0') != std::string_view::npos) return fail(EINVAL, "xattr name with a NUL");
   for (std::string_view prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix)) {
       if (name.size() == prefix.size()) return fail(EINVAL, "xattr name is only a prefix");
@@ -56,11 +57,25 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
   const bool only_size = !set.mode && !set.uid && !set.gid && !set.accessed && !set.modified;
   if (only_size) return stat_of(*vnode);
   after.changed = now;
-  SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
+  index::Batch batch{.put_inodes = {after}};
+  const auto charged = static_cast<std::int64_t>(after.charged);
+  count_for(vnode->inode.uid, -charged, batch);
+  count_for(after.uid, charged, batch);
+  SPILLFS_TRY(index_->commit(batch));
+  change_owner(*vnode, after.uid);
   refresh(*vnode, std::move(after));
   vnode->modified = modified;
   publish(*vnode);
   return stat_of(*vnode);
+}
+
+// A program that is changed has no capabilities any more, whoever changes it. Of a write that goes
+// past its cache the kernel leaves that to us.
+Result<> Volume::drop_capabilities(Vnode& vnode) {
+  if (!vnode.inode.has_xattrs) return {};
+  const auto found = SPILLFS_TRY(if_any(index_->xattr(vnode.id, kCapabilities), ENODATA));
+  if (!found) return {};
+  return index_->commit({.xattrs = {{vnode.id, std::string(kCapabilities), std::nullopt}}});
 }
 
 Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {

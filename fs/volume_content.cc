@@ -156,8 +156,7 @@ void Volume::settle_private(Vnode& vnode) {
   if (!vnode.segment->streaming()) {
     if (auto allocated = vnode.segment->allocated()) charge = *allocated;
   }
-  space_.settle(vnode.charged, charge);
-  vnode.charged = charge;
+  settle_charge(vnode, charge);
 }
 
 void Volume::forget_sums(Vnode& vnode) {

@@ -152,6 +152,7 @@ Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset, storage::D
   if (!may_write(open.flags)) return fail(EBADF, "not open for writing");
   ExclusiveLock lock(open.vnode->mutex);
   if (from.empty()) return {};
+  SPILLFS_TRY(drop_capabilities(*open.vnode));
   return write_at(*open.vnode, open.flags, {.from = from, .offset = offset, .wait = wait});
 }
 
@@ -173,14 +174,13 @@ Result<> Volume::write_at(Vnode& vnode, int flags, const Write& write) {
 Result<> Volume::stage(Vnode& vnode, const Write& write) {
   const auto [from, offset, wait] = write;
   const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
-  const std::uint64_t charge = std::max(vnode.charged, round_up(size, kBlock));
+  const std::uint64_t wanted = std::max(vnode.charged, round_up(size, kBlock));
   const std::uint64_t unsealed = staging_->size() - staging_->free_bytes();
   if (auto room = segments_->check_room(unsealed + from.size()); !room) {
     return tl::unexpected(no_space(room.error()));
   }
-  if (auto moved = space_.move(vnode.charged, charge); !moved) {
-    return tl::unexpected(over_quota(moved.error()));
-  }
+  const std::uint64_t before = vnode.charged;
+  SPILLFS_TRY(charge(vnode, wanted));
   if (vnode.staged == nullptr) {
     vnode.staged =
         std::make_unique<storage::StagedFile>(*staging_, storage::StagedPlace{vnode.id, 0});
@@ -190,12 +190,11 @@ Result<> Volume::stage(Vnode& vnode, const Write& write) {
     written = vnode.staged->write(from, offset);
   }
   if (!written) {
-    space_.settle(charge, vnode.charged);
+    settle_charge(vnode, before);
     if (vnode.staged->size() == 0) vnode.staged.reset();
     const bool again = wait == storage::DiskWait::kCallAgain && write_pool_.busy();
     return again ? fail(kWaitForDisk, "staging is full of what the disk will have") : written;
   }
-  vnode.charged = charge;
   scan(vnode, from, offset);
   vnode.size = size;
   vnode.modified = vnode.changed = current_time();
@@ -214,16 +213,13 @@ Result<> Volume::write_private(Vnode& vnode, const Write& write) {
   }
   const bool grows = end > segment.length();
   const bool sparse = vnode.charged < round_up(segment.length(), kBlock);
-  std::uint64_t charge = vnode.charged;
+  std::uint64_t wanted = vnode.charged;
   if (sparse || (grows && offset > segment.length())) {
-    charge += round_up(from.size(), kBlock) + kBlock;
+    wanted += round_up(from.size(), kBlock) + kBlock;
   } else if (grows) {
-    charge = std::max(charge, round_up(end, kBlock));
+    wanted = std::max(wanted, round_up(end, kBlock));
   }
-  if (auto moved = space_.move(vnode.charged, charge); !moved) {
-    return tl::unexpected(over_quota(moved.error()));
-  }
-  vnode.charged = charge;
+  SPILLFS_TRY(charge(vnode, wanted));
   vnode.dirty = true;
   forget_sums(vnode);
   const auto written = segment.write(from, offset, wait);
@@ -286,10 +282,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   forget_sums(vnode);
   vnode.scanner.reset();
   vnode.size = size;
-  if (to_empty) {
-    space_.settle(vnode.charged, 0);
-    vnode.charged = 0;
-  }
+  if (to_empty) settle_charge(vnode, 0);
   vnode.modified = vnode.changed = current_time();
   vnode.dirty = true;
   publish(vnode);
@@ -308,11 +301,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   SPILLFS_TRY(catch_up(vnode));
   SPILLFS_TRY(before_change_in_place(vnode));
   if (how != storage::AllocateMode::kPunchHole) {
-    const std::uint64_t charge = vnode.charged + round_up(length, kBlock) + kBlock;
-    if (auto moved = space_.move(vnode.charged, charge); !moved) {
-      return tl::unexpected(over_quota(moved.error()));
-    }
-    vnode.charged = charge;
+    SPILLFS_TRY(charge(vnode, vnode.charged + round_up(length, kBlock) + kBlock));
   }
   forget_sums(vnode);
   vnode.scanner.reset();
@@ -446,7 +435,7 @@ void Volume::revert(Vnode& vnode, const Error& why) {
   vnode.fused.reset();
   vnode.scanner.reset();
   forget_sums(vnode);
-  space_.settle(vnode.charged, vnode.inode.charged);
+  settle_charge(vnode, vnode.inode.charged);
   fill(vnode, vnode.inode);
   if (vnode.unsealed && !seal(vnode)) {
     spdlog::warn("inode {} goes at the next start", number(vnode.id));

@@ -35,24 +35,29 @@ bool Volume::knows_pages(const Vnode& vnode) {
 }
 
 // Whether a writer's stream of new bytes goes to a new file's page cache without us, as fast as the
-// disk's own file system takes it. Where memory is tight, space is, or there is a quota to keep,
-// the bytes come through us, and so do those of files that will be small.
+// disk's own file system takes it. Where memory is tight, space is, or there is a quota to keep (of
+// the store or of the file's owner), the bytes come through us, and so do those of files that will
+// be small.
 bool Volume::streams_past_us(const Vnode& vnode) {
   if (vnode.opens != 0 || vnode.segment != nullptr) return false;
   if (!vnode.home || !sizes_.expects_large(*vnode.home)) return false;
-  if (options_.quota != 0 || !segments_->check_room(kRoomForStreams)) return false;
+  if (options_.quota != 0 || users_.limits(vnode.inode.uid)) return false;
+  if (!segments_->check_room(kRoomForStreams)) return false;
   return !options_.write_directly || !options_.write_directly(vnode.writer);
 }
 
 // Readers of what is sealed in a private segment; whoever reads and writes in any order, unless
-// the file is small so far; streams that will be large.
+// the file is small so far; streams that will be large. Not of a file that runs as its owner: that
+// ends with a write of somebody else's, of which the kernel tells only who serves it.
 bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
+  if ((vnode.inode.mode & (S_ISUID | S_ISGID)) != 0) return false;
   if (!may_write(flags)) {
     return is_private(vnode) && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
   }
   const bool in_order = (flags & O_ACCMODE) == O_WRONLY && (flags & O_DIRECT) == 0;
   const bool is_empty = vnode.size == 0 && vnode.staged == nullptr && vnode.fused == nullptr;
-  return in_order ? is_empty && streams_past_us(vnode) : is_empty || is_private(vnode);
+  if (in_order) return is_empty && streams_past_us(vnode);
+  return users_.left(vnode.inode.uid) != 0 && (is_empty || is_private(vnode));
 }
 
 // False when the kernel does not take the file: then it goes on through the daemon.
@@ -112,8 +117,7 @@ Result<> Volume::catch_up(Vnode& vnode) {
   vnode.dirty = true;  // a mapping is written without a trace in size or time
   vnode.scanner.reset();
   forget_sums(vnode);
-  space_.settle(vnode.charged, found.allocated);
-  vnode.charged = found.allocated;
+  settle_charge(vnode, found.allocated);
   publish(vnode);
   return {};
 }

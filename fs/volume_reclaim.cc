@@ -41,16 +41,8 @@ void Volume::orphaned(const VnodeRef& vnode) {
   MutexLock lock(reclaim_mutex_);
   orphans_[number(vnode->id)] = vnode;
   if (vnode->opens > 0 || vnode->dead != 0) return;
-  vnode->dead = vnode->charged;
-  space_.die(vnode->dead);
+  let_die(*vnode);
   reclaim_soon();
-}
-
-// An orphan is opened, changed or named again: its bytes are not dead.
-void Volume::revive(Vnode& vnode) {
-  if (vnode.dead == 0) return;
-  space_.revive(vnode.dead);
-  vnode.dead = 0;
 }
 
 void Volume::forget(InodeId id) {
@@ -172,6 +164,7 @@ void Volume::erase_orphan(const Vnode& vnode, index::Batch& batch) {
   batch.erase_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
   batch.totals.charged -= static_cast<std::int64_t>(vnode.inode.charged);
   --batch.totals.inodes;
+  count_for(vnode.inode.uid, -static_cast<std::int64_t>(vnode.inode.charged), batch);
   release_location(vnode.inode, batch);
   const SegmentId unnamed = unnamed_segment(vnode);
   if (unnamed == kNoSegment) return;
@@ -183,6 +176,7 @@ void Volume::erase_orphan(const Vnode& vnode, index::Batch& batch) {
 void Volume::bury(Vnode& vnode) {
   const Location& location = vnode.inode.location;
   --inodes_;
+  users_.gone(vnode.inode.uid, vnode.dead);
   if (location.placement == Placement::kFused) kill_record(location);
   SegmentId segment = unnamed_segment(vnode);
   if (segment == kNoSegment && location.placement == Placement::kPrivate) {

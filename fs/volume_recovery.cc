@@ -20,6 +20,7 @@ Result<> Volume::recover() {
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
+  SPILLFS_TRY(recover_users(totals.charged));
   if (start_ == Start::kRestart) {
     kernel_unknown_ = true;
     SPILLFS_TRY(restore());

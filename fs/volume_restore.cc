@@ -124,9 +124,7 @@ Result<> Volume::restore_bytes(Vnode& vnode, const OpenFile& file,
   if (vnode.segment != nullptr) {
     settle_private(vnode);
   } else {
-    const std::uint64_t charge = round_up(size, kBlock);
-    space_.settle(vnode.charged, charge);
-    vnode.charged = charge;
+    settle_charge(vnode, round_up(size, kBlock));
   }
   publish(vnode);
   return {};

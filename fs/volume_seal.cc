@@ -3,11 +3,17 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <climits>
 
 #include "fs/attributes.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
+namespace {
+
+constexpr std::size_t kLongestPath = PATH_MAX;
+
+}  // namespace
 
 Result<> Volume::seal(Vnode& vnode) {
   return vnode.inode.links == 0 ? Result<>{} : seal_named(vnode);
@@ -73,14 +79,15 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
                      before.location.record_offset != sealed.location.record_offset;
   if (moved) release_location(before, batch);
   batch.put_inodes.push_back(sealed);
-  batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
+  const auto grown = static_cast<std::int64_t>(sealed.charged - before.charged);
+  batch.totals.charged += grown;
+  count_for(sealed.uid, grown, batch);
   if (vnode.unsealed) {
     batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }
   SPILLFS_TRY(index_->commit(batch));
   if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
-  space_.settle(vnode.charged, sealed.charged);
-  vnode.charged = sealed.charged;
+  settle_charge(vnode, sealed.charged);
   vnode.inode = std::move(sealed);
   vnode.dirty = false;
   vnode.unsealed = false;
@@ -143,12 +150,13 @@ Result<std::string> Volume::path_of(const index::Inode& inode) {
   return SPILLFS_TRY(has_its_name(inode)) ? path_to(inode) : std::string();
 }
 
-// The same where the inode certainly has that name.
+// The same where the inode certainly has that name. Empty, too, where it is deeper than any path
+// that a program can name, or a record take: directories nest without end.
 Result<std::string> Volume::path_to(const index::Inode& inode) {
   std::string path = "/" + inode.text;
   for (InodeId id = inode.parent; id != kRootInode;) {
     const auto directory = SPILLFS_TRY(if_any(index_->inode(id)));
-    if (!directory) return std::string();
+    if (!directory || path.size() > kLongestPath) return std::string();
     path.insert(0, "/" + directory->text);
     id = directory->parent;
   }

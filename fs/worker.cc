@@ -42,7 +42,8 @@ constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a
 constexpr std::chrono::seconds kChecksumDelay{5};
 
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
-  VolumeOptions out{.quota = options.quota, .fuse_limit = options.fuse_limit};
+  VolumeOptions out{
+      .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
@@ -78,6 +79,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"dead_bytes", now.dead},
       {"pool_bytes", now.pool},
       {"quota_bytes", now.quota},
+      {"user_quota_bytes", start.options.user_quota},
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
       {"requests", requests.counts()},
@@ -89,6 +91,13 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
                                    : "the mount ends; this kernel can't send requests again"},
   };
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// Who has how many bytes is for the store's owner to know.
+std::string users_text(Volume& volume) {
+  nlohmann::json users = nlohmann::json::object();
+  for (const auto& [uid, charged] : volume.users()) users[std::to_string(uid)] = charged;
+  return users.dump(2) + "\n";
 }
 
 // Turns SIGTERM into stop(); all threads have the signal blocked.
@@ -158,6 +167,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   RequestCounters requests;
   ControlFiles control;
   control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add(
+      "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "index/codec.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "storage/base/bytes.h"
 
 namespace spillfs::index {
@@ -46,6 +49,16 @@ std::string key_of(std::uint8_t first, std::uint64_t second) {
 
 std::string key_of(std::uint64_t first, std::string_view second) {
   return key_of(first).append(second);
+}
+
+std::string user_key(std::uint32_t uid) { return kFirstUserKey + std::to_string(uid); }
+
+Result<std::uint32_t> user_in(std::string_view key) {
+  key.remove_prefix(std::min(key.size(), std::string_view(kFirstUserKey).size()));
+  std::uint32_t uid = 0;
+  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), uid);
+  if (error != std::errc() || end != key.data() + key.size()) return fail(EIO, "not a user's key");
+  return uid;
 }
 
 Result<std::uint64_t> number_in(std::string_view key, std::size_t offset) {

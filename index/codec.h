@@ -25,6 +25,11 @@ std::string key_of(std::uint64_t first);
 std::string key_of(std::uint64_t first, std::uint64_t second);
 std::string key_of(std::uint8_t first, std::uint64_t second);
 std::string key_of(std::uint64_t first, std::string_view second);
+// Rows of `meta`: "user <uid>", all of them in [kFirstUserKey, kBehindUserKeys).
+inline constexpr const char* kFirstUserKey = "user ";
+inline constexpr const char* kBehindUserKeys = "user!";
+std::string user_key(std::uint32_t uid);
+Result<std::uint32_t> user_in(std::string_view key);
 // The big-endian number at `offset` of a key.
 Result<std::uint64_t> number_in(std::string_view key, std::size_t offset);
 

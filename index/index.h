@@ -100,6 +100,12 @@ struct Totals {
   std::int64_t inodes = 0;
 };
 
+struct UserTotal {
+  std::uint32_t uid = 0;
+  std::int64_t charged = 0;  // bytes, over the inodes that this user owns
+  friend bool operator==(const UserTotal&, const UserTotal&) = default;
+};
+
 enum class Counter : std::uint8_t { kInode, kSegment, kSequence };
 
 // The changes of one filesystem operation; commit() makes all of them or none. Within a batch the
@@ -141,6 +147,7 @@ struct Batch {
   std::optional<Reply> put_reply;        // in the same batch as the change
   std::vector<RequestId> erase_replies;  // those that have been answered since
   Totals totals;                         // added to what the index holds
+  std::vector<UserTotal> users;          // added, too
 };
 
 class Index {
@@ -174,6 +181,8 @@ class Index {
   virtual Result<Reply> reply(RequestId request) = 0;                       // ENOENT
   virtual Result<> erase_all_replies() = 0;                                 // of an earlier mount
   virtual Result<Totals> totals() = 0;
+  virtual Result<std::vector<UserTotal>>
+  users() = 0;  // of everyone who ever owned bytes, any order
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes

@@ -84,6 +84,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   if (batch.put_reply) replies_[batch.put_reply->request] = batch.put_reply->inode;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
+  for (const UserTotal& user : batch.users) users_[user.uid] += user.charged;
   return {};
 }
 
@@ -203,6 +204,13 @@ Result<> MemoryIndex::erase_all_replies() {
 Result<Totals> MemoryIndex::totals() {
   MutexLock lock(mutex_);
   return totals_;
+}
+
+Result<std::vector<UserTotal>> MemoryIndex::users() {
+  MutexLock lock(mutex_);
+  std::vector<UserTotal> found;
+  for (const auto& [uid, charged] : users_) found.push_back({.uid = uid, .charged = charged});
+  return found;
 }
 
 Result<std::vector<Inode>> MemoryIndex::inodes(InodeId after, std::size_t limit) {

@@ -30,10 +30,7 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   SPILLFS_TRY(add_segments(rows, batch));
   SPILLFS_TRY(add_queue(rows, batch));
   SPILLFS_TRY(add_replies(rows, batch));
-  if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
-    const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
-    SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
-  }
+  SPILLFS_TRY(add_totals(rows, batch));
   return write(rows);
 }
 
@@ -175,6 +172,20 @@ Result<> RocksdbIndex::erase_all_replies() {
   rocksdb::WriteBatch rows;
   SPILLFS_TRY(erase_range(rows, kReplies, key_of(0), kBehindNumbers));
   return write(rows);
+}
+
+Result<> RocksdbIndex::add_totals(rocksdb::WriteBatch& rows, const Batch& batch) {
+  if (batch.totals.charged != 0 || batch.totals.inodes != 0) {
+    const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
+    SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
+  }
+  for (const UserTotal& user : batch.users) {
+    if (user.charged == 0) continue;
+    const CounterRow counters{.first = user.charged, .second = 0};
+    const auto status = rows.Merge(family(kMeta), user_key(user.uid), encode(counters));
+    SPILLFS_TRY(result_of(status, "add a user's total"));
+  }
+  return {};
 }
 
 }  // namespace spillfs::index

@@ -3,6 +3,7 @@
 #include "index/rocksdb_index.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <xxhash.h>
 
 #include <filesystem>
@@ -50,6 +51,8 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
   std::error_code error;  // a missing folder RocksDB would log as an error before it makes it
   std::filesystem::create_directory(folder, error);
   if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  if (error) spdlog::warn("others may read {}: {}", folder, error.message());
   rocksdb::DB* opened = nullptr;
   const auto status =
       rocksdb::DB::Open(database_options(), folder, descriptors, &families_, &opened);
@@ -250,6 +253,18 @@ Result<Totals> RocksdbIndex::totals() {
   if (!row) return Totals{};
   const CounterRow counters = SPILLFS_TRY(decode_counters(*row));
   return Totals{.charged = counters.first, .inodes = counters.second};
+}
+
+Result<std::vector<UserTotal>> RocksdbIndex::users() {
+  std::vector<UserTotal> found;
+  return after_doing(scan(kMeta, kFirstUserKey, kBehindUserKeys,
+                          [&](std::string_view key, std::string_view value) -> Result<bool> {
+                            const std::uint32_t uid = SPILLFS_TRY(user_in(key));
+                            const CounterRow counters = SPILLFS_TRY(decode_counters(value));
+                            found.push_back({.uid = uid, .charged = counters.first});
+                            return true;
+                          }),
+                     found);
 }
 
 Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {

@@ -57,6 +57,7 @@ class RocksdbIndex final : public Index {
   Result<Reply> reply(RequestId request) override;
   Result<> erase_all_replies() override;
   Result<Totals> totals() override;
+  Result<std::vector<UserTotal>> users() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 
@@ -105,6 +106,7 @@ class RocksdbIndex final : public Index {
   Result<> add_segments(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_queue(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_replies(rocksdb::WriteBatch& rows, const Batch& batch);
+  Result<> add_totals(rocksdb::WriteBatch& rows, const Batch& batch);
 
   const RocksdbOptions options_;
   std::unique_ptr<rocksdb::DB> db_;

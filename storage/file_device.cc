@@ -214,16 +214,32 @@ Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& pa
                                                            std::uint64_t reserve) {
   Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return fail_errno(errno, "open data directory " + path);
-  for (const char* folder : {"segments", "recycle"}) {
-    if (::mkdirat(directory.get(), folder, kFolderMode) != 0 && errno != EEXIST) {
-      return fail_errno(errno, "make " + path + "/" + folder);
-    }
+  std::unique_ptr<FileDevice> device(new FileDevice(path, std::move(directory), reserve));
+  device->segments_ = SPILLFS_TRY(device->open_folder("segments"));
+  device->recycle_ = SPILLFS_TRY(device->open_folder("recycle"));
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+Result<Fd> FileDevice::open_folder(const char* folder) {
+  const std::string name = path_ + "/" + folder;
+  if (::mkdirat(directory_.get(), folder, kFolderMode) != 0 && errno != EEXIST) {
+    return fail_errno(errno, "make " + name);
   }
-  return std::unique_ptr<Device>(new FileDevice(path, std::move(directory), reserve));
+  Fd fd(::openat(directory_.get(), folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd) return fd;
+  if (errno == ENOTDIR) return fail(ENOTDIR, name + " has to be a directory, and no link to one");
+  return fail_errno(errno, "open " + name);
+}
+
+FileDevice::Place FileDevice::place(const std::string& path) const {
+  const std::size_t slash = path.find('/');
+  const int folder = path.starts_with("recycle") ? recycle_.get() : segments_.get();
+  return {.folder = folder, .name = slash == std::string::npos ? "." : path.substr(slash + 1)};
 }
 
 Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
-  Fd fd(::openat(directory_.get(), path.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  const Place at = place(path);
+  Fd fd(::openat(at.folder, at.name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!fd) return fail_errno(errno, "open " + path_ + "/" + path);
   return fd;
 }
@@ -239,12 +255,15 @@ Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
 }
 
 Result<> FileDevice::remove(const std::string& path) {
-  if (::unlinkat(directory_.get(), path.c_str(), 0) == 0) return {};
+  const Place at = place(path);
+  if (::unlinkat(at.folder, at.name.c_str(), 0) == 0) return {};
   return fail_errno(errno, "remove " + path_ + "/" + path);
 }
 
 Result<> FileDevice::rename(const std::string& from, const std::string& to) {
-  if (::renameat(directory_.get(), from.c_str(), directory_.get(), to.c_str()) == 0) return {};
+  const Place old = place(from);
+  const Place now = place(to);
+  if (::renameat(old.folder, old.name.c_str(), now.folder, now.name.c_str()) == 0) return {};
   return fail_errno(errno, "rename " + path_ + "/" + from + " to " + to);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // FileDevice: a data directory on a real file system. Its files belong to the daemon alone (0600,
-// folders 0700) and are reached through a directory descriptor, so a later rename or mount over the
-// directory's path changes nothing. Symbolic links inside are never followed.
+// folders 0700) and are reached through descriptors of its folders, so a later rename or mount over
+// their paths changes nothing. Symbolic links inside are never followed.
 #pragma once
 
 #include <memory>
@@ -32,10 +32,18 @@ class FileDevice final : public Device {
  private:
   FileDevice(std::string path, Fd directory, std::uint64_t reserve)
       : path_(std::move(path)), directory_(std::move(directory)), reserve_(reserve) {}
+  struct Place {
+    int folder = -1;
+    std::string name;
+  };
+  Result<Fd> open_folder(const char* folder);
+  [[nodiscard]] Place place(const std::string& path) const;
   Result<Fd> open_at(const std::string& path, int flags);
 
   const std::string path_;
   const Fd directory_;
+  Fd segments_;  // set once, at open
+  Fd recycle_;
   const std::uint64_t reserve_;
 };
 

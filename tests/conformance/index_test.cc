@@ -286,6 +286,18 @@ TEST_P(IndexTest, AddsTotals) {
   EXPECT_EQ(index_->totals()->inodes, 1);
 }
 
+TEST_P(IndexTest, AddsWhatEachUserOwns) {
+  EXPECT_EQ(index_->users()->size(), 0U);
+  commit({.users = {{.uid = 1001, .charged = 100}, {.uid = 7, .charged = 1}}});
+  commit({.users = {{.uid = 1001, .charged = -30}, {.uid = 0xffffffff, .charged = 2}}});
+  reopen();
+  EXPECT_THAT(index_->users().value(),
+              testing::UnorderedElementsAre(UserTotal{.uid = 7, .charged = 1},
+                                            UserTotal{.uid = 1001, .charged = 70},
+                                            UserTotal{.uid = 0xffffffff, .charged = 2}));
+  EXPECT_EQ(index_->reserve(Counter::kInode, 1).value(), 2U) << "no key of another kind";
+}
+
 TEST_P(IndexTest, HandsEachNumberOutOnce) {
   EXPECT_EQ(index_->reserve(Counter::kInode, 10).value(), 2U);
   EXPECT_EQ(index_->reserve(Counter::kSegment, 1).value(), 1U);

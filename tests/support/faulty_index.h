@@ -78,6 +78,10 @@ class FaultyIndex final : public SharedIndex {
     SPILLFS_TRY(may_fail());
     return SharedIndex::totals();
   }
+  Result<std::vector<index::UserTotal>> users() override {
+    SPILLFS_TRY(may_fail());
+    return SharedIndex::users();
+  }
   Result<std::uint64_t> reserve(index::Counter counter, std::uint64_t count) override {
     SPILLFS_TRY(may_fail());
     return SharedIndex::reserve(counter, count);

@@ -82,6 +82,7 @@ class SharedIndex : public index::Index {
   Result<index::Reply> reply(RequestId request) override { return inner_->reply(request); }
   Result<> erase_all_replies() override { return inner_->erase_all_replies(); }
   Result<index::Totals> totals() override { return inner_->totals(); }
+  Result<std::vector<index::UserTotal>> users() override { return inner_->users(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
   }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls that Python's os does not have, or not with all their flags."""
 import ctypes
+import mmap
 import os
 
 AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
@@ -27,3 +28,16 @@ def link_open(fd, name):
     """Gives an open file, perhaps made by O_TMPFILE, a name."""
     check(libc.linkat(AT_FDCWD, f"/proc/self/fd/{fd}".encode(), AT_FDCWD, os.fsencode(name),
                       AT_SYMLINK_FOLLOW), "linkat")
+
+
+def last_page(fd, size, access):
+    """The page that holds a file's end, mapped: what lies behind the end as well."""
+    libc.mmap.restype = ctypes.c_void_p
+    page = ctypes.c_size_t(mmap.PAGESIZE)
+    start = (size - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+    at = libc.mmap(None, page, access, mmap.MAP_SHARED, fd, ctypes.c_long(start))
+    if at == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    found = ctypes.string_at(at, mmap.PAGESIZE)
+    libc.munmap(ctypes.c_void_p(at), page)
+    return found

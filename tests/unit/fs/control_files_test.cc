@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace spillfs::fs {
 namespace {
@@ -129,6 +130,14 @@ TEST_F(ControlFilesTest, AreFoundByName) {
   EXPECT_EQ(control_.lookup(id("objects"), "file")->st_ino, number(kFolderFile.node()));
   EXPECT_EQ(code_of(control_.lookup(ControlFiles::kFolder, "nothing")), ENOENT);
   EXPECT_EQ(code_of(control_.lookup(id("objects"), "nothing")), ENOENT);
+}
+
+TEST_F(ControlFilesTest, SomeAreForTheOwner) {
+  control_.add(
+      "users", [] { return "{}"; }, ControlAccess::kOwner);
+  EXPECT_EQ(control_.lookup(ControlFiles::kFolder, "users")->st_mode, S_IFREG | 0400U);
+  EXPECT_EQ(control_.lookup(ControlFiles::kFolder, "users")->st_uid, ::geteuid());
+  EXPECT_EQ(control_.lookup(ControlFiles::kFolder, "status")->st_mode, S_IFREG | 0444U);
 }
 
 TEST_F(ControlFilesTest, AreListedFromAnyCookie) {
