@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 #include <numeric>
+#include <utility>
 
 namespace spillfs::fs {
 namespace {
@@ -224,11 +225,13 @@ std::span<const OptionSpec> option_table() {
 }
 
 Result<> parse_options(std::string_view text, MountOptions& options) {
+  MountOptions changed = options;
   while (!text.empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
-    if (comma != 0) SPILLFS_TRY(parse_option(text.substr(0, comma), options));
+    if (comma != 0) SPILLFS_TRY(parse_option(text.substr(0, comma), changed));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
+  options = std::move(changed);
   return {};
 }
 

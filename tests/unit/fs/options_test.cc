@@ -30,6 +30,15 @@ TEST(Options, ShownOnesParseToTheSame) {
   EXPECT_THAT(shown, HasSubstr("index_reserve=1MiB\n"));
 }
 
+TEST(Options, RefusedOnesChangeNothing) {
+  MountOptions options;
+  const std::string before = format_options(options);
+  EXPECT_FALSE(parse_options("quota=1GiB,data=/a:/b,threads=none", options));
+  EXPECT_EQ(format_options(options), before);
+  EXPECT_FALSE(parse_options("data=/a::/b", options));
+  EXPECT_EQ(format_options(options), before);
+}
+
 TEST(Options, BadOnesSayWhatIsWrong) {
   MountOptions options;
   const auto context = [&options](std::string_view text) {
