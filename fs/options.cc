@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -56,11 +57,11 @@ Result<> set_space_wait(MountOptions& options, std::string_view text) {
   if (number.ends_with('s')) number.remove_suffix(1);
   double seconds = -1;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), seconds);
-  if (error != std::errc() || end != number.data() + number.size() || seconds < 0 ||
-      seconds > 3600) {
+  if (error != std::errc() || end != number.data() + number.size() ||
+      !(seconds >= 0 && seconds <= 3600)) {
     return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
   }
-  options.space_wait = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  options.space_wait = std::chrono::milliseconds(std::llround(seconds * 1000));
   return {};
 }
 
@@ -157,7 +158,7 @@ std::vector<OptionSpec> make_table() {
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",
        set_space_wait,
        [](const O& o) {
-         return fmt::format("{:g}s", static_cast<double>(o.space_wait.count()) / 1000);
+         return fmt::format("{}s", static_cast<double>(o.space_wait.count()) / 1000);
        }},
       {"without", "NAME[:NAME…]", "none",
        "kernel features to leave unused: all, or of those that --version lists", set_without,
