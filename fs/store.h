@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/volume.h"
@@ -17,6 +18,17 @@ namespace spillfs::fs {
 
 inline constexpr std::uint64_t kStoreFormat = 1;
 inline constexpr const char* kStoreFile = "store.json";
+
+// What store.json holds.
+struct StoreFile {
+  storage::StoreId id{};
+  std::vector<std::string> directories;  // at least one; relative ones are in the store
+
+  friend bool operator==(const StoreFile&, const StoreFile&) = default;
+};
+// EBADMSG for what is damaged, EPROTO for what a newer spillfs wrote.
+Result<StoreFile> parse_store_file(std::string_view text);
+std::string format_store_file(const StoreFile& file);
 
 class Store {
  public:
