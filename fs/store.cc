@@ -91,11 +91,16 @@ Result<StoreFile> parse_store_file(std::string_view text) {
                    .directories = folders.get<std::vector<std::string>>()};
 }
 
-std::string format_store_file(const StoreFile& file) {
+Result<std::string> format_store_file(const StoreFile& file) {
   const nlohmann::json json{{"format_version", kStoreFormat},
                             {"uuid", storage::hex(file.id)},
                             {"data_directories", file.directories}};
-  return json.dump(2) + "\n";
+  try {
+    return json.dump(2) + "\n";
+  } catch (const nlohmann::json::type_error&) {
+    return fail(EINVAL, fmt::format("a data directory's name is not UTF-8: {}",
+                                    fmt::join(file.directories, ":")));
+  }
 }
 
 Result<Store> Store::locked(const std::string& path) {
@@ -188,7 +193,7 @@ Result<> Store::create(const std::vector<std::string>& data) {
 Result<> Store::write() const {
   StoreFile content{.id = id_, .directories = directories_};
   std::replace(content.directories.begin(), content.directories.end(), path_, std::string("."));
-  const std::string text = format_store_file(content);
+  const std::string text = SPILLFS_TRY(format_store_file(content));
   const std::string name = path_ + "/" + kStoreFile;
   const std::string beside = name + ".new";
   const Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));

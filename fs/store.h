@@ -28,7 +28,8 @@ struct StoreFile {
 };
 // EBADMSG for what is damaged, EPROTO for what a newer spillfs wrote.
 Result<StoreFile> parse_store_file(std::string_view text);
-std::string format_store_file(const StoreFile& file);
+// EINVAL for a directory whose name is not UTF-8, which JSON does not have.
+Result<std::string> format_store_file(const StoreFile& file);
 
 class Store {
  public:
@@ -36,7 +37,8 @@ class Store {
   // directories (none: itself). Errors name what to do:
   //   EBUSY      another process has it        EPROTO     made by a newer spillfs
   //   ENOTEMPTY  `path` holds something else, or a data directory another store's segments
-  //   EINVAL     it has other data directories than `data`, or `data` names one twice
+  //   EINVAL     it has other data directories than `data`, or `data` names one twice or one that
+  //              is not UTF-8
   //   EBADMSG    store.json is damaged         ENOENT     a data directory is missing
   //   ENOTDIR    `path` is a file              or what the system says to making and opening
   static Result<Store> open_or_create(const std::string& path,
