@@ -160,7 +160,9 @@ Result<> Store::read() {
   for (const std::string& folder : parsed->directories) {
     const files::path whole = files::path(path_) / folder;
     directories_.push_back(whole.lexically_normal().string());
-    if (directories_.back().ends_with('/')) directories_.back().pop_back();
+    if (directories_.back().size() > 1 && directories_.back().ends_with('/')) {
+      directories_.back().pop_back();
+    }
     if (files::is_directory(directories_.back())) continue;
     return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
                                     directories_.back(), path_));

@@ -133,6 +133,12 @@ TEST_F(StoreTest, ADataDirectoryThatIsNotUtf8IsRefused) {
   EXPECT_THAT(Store::open(path_).value().directories(), ElementsAre(root_ + "/größe"));
 }
 
+TEST_F(StoreTest, TheRootMayBeADataDirectory) {
+  make_store();
+  store_with("data_directories", {"/", "/tmp/"});
+  EXPECT_THAT(Store::open(path_).value().directories(), ElementsAre("/", "/tmp"));
+}
+
 TEST_F(StoreTest, OfANewerFormat) {
   make_store();
   store_with("format_version", kStoreFormat + 1);
