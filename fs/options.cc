@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace spillfs::fs {
 namespace {
@@ -55,11 +57,11 @@ Result<> set_space_wait(MountOptions& options, std::string_view text) {
   if (number.ends_with('s')) number.remove_suffix(1);
   double seconds = -1;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), seconds);
-  if (error != std::errc() || end != number.data() + number.size() || seconds < 0 ||
-      seconds > 3600) {
+  if (error != std::errc() || end != number.data() + number.size() ||
+      !(seconds >= 0 && seconds <= 3600)) {
     return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
   }
-  options.space_wait = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  options.space_wait = std::chrono::milliseconds(std::llround(seconds * 1000));
   return {};
 }
 
@@ -159,7 +161,7 @@ std::vector<OptionSpec> make_table() {
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",
        set_space_wait,
        [](const O& o) {
-         return fmt::format("{:g}s", static_cast<double>(o.space_wait.count()) / 1000);
+         return fmt::format("{}s", static_cast<double>(o.space_wait.count()) / 1000);
        }},
       {"without", "NAME[:NAME…]", "none",
        "kernel features to leave unused: all, or of those that --version lists", set_without,
@@ -227,11 +229,13 @@ std::span<const OptionSpec> option_table() {
 }
 
 Result<> parse_options(std::string_view text, MountOptions& options) {
+  MountOptions changed = options;
   while (!text.empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
-    if (comma != 0) SPILLFS_TRY(parse_option(text.substr(0, comma), options));
+    if (comma != 0) SPILLFS_TRY(parse_option(text.substr(0, comma), changed));
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
+  options = std::move(changed);
   return {};
 }
 

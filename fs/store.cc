@@ -36,12 +36,14 @@ storage::StoreId random_id() {
 
 Result<storage::StoreId> parse_id(const std::string& text) {
   storage::StoreId id{};
-  if (text.size() != 2 * id.size()) return fail(EBADMSG, "the uuid is damaged");
+  if (text.size() != 2 * id.size())
+    return fail(EBADMSG, "has a damaged uuid; restore it from a copy");
   for (std::size_t i = 0; i < id.size(); ++i) {
     std::uint8_t byte = 0;
     const char* from = text.data() + 2 * i;
     const auto [end, error] = std::from_chars(from, from + 2, byte, 16);
-    if (error != std::errc() || end != from + 2) return fail(EBADMSG, "the uuid is damaged");
+    if (error != std::errc() || end != from + 2)
+      return fail(EBADMSG, "has a damaged uuid; restore it from a copy");
     id[i] = std::byte{byte};
   }
   return id;
@@ -66,6 +68,40 @@ bool is_empty(const std::string& folder) {
 }
 
 }  // namespace
+
+Result<StoreFile> parse_store_file(std::string_view text) {
+  constexpr const char* kDamaged = "is damaged; restore it from a copy";
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.value("format_version", nlohmann::json()).is_number_unsigned()) {
+    return fail(EBADMSG, kDamaged);
+  }
+  const auto version = json["format_version"].get<std::uint64_t>();
+  if (version > kStoreFormat) {
+    return fail(EPROTO, fmt::format("has format version {}, this spillfs knows {}; use a newer "
+                                    "spillfs",
+                                    version, kStoreFormat));
+  }
+  const auto uuid = json.value("uuid", nlohmann::json());
+  const auto folders = json.value("data_directories", nlohmann::json());
+  const bool good = uuid.is_string() && folders.is_array() && !folders.empty() &&
+                    std::all_of(folders.begin(), folders.end(),
+                                [](const auto& folder) { return folder.is_string(); });
+  if (!good) return fail(EBADMSG, kDamaged);
+  return StoreFile{.id = SPILLFS_TRY(parse_id(uuid.get<std::string>())),
+                   .directories = folders.get<std::vector<std::string>>()};
+}
+
+Result<std::string> format_store_file(const StoreFile& file) {
+  const nlohmann::json json{{"format_version", kStoreFormat},
+                            {"uuid", storage::hex(file.id)},
+                            {"data_directories", file.directories}};
+  try {
+    return json.dump(2) + "\n";
+  } catch (const nlohmann::json::type_error&) {
+    return fail(EINVAL, fmt::format("a data directory's name is not UTF-8: {}",
+                                    fmt::join(file.directories, ":")));
+  }
+}
 
 Result<Store> Store::locked(const std::string& path) {
   Store store;
@@ -129,30 +165,18 @@ Result<Store> Store::open_or_create(const std::string& path, const std::vector<s
 }
 
 Result<> Store::read() {
-  std::ifstream file(path_ + "/" + kStoreFile);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const std::string name = path_ + "/" + kStoreFile;
-  if (!json.is_object() || !json.value("format_version", nlohmann::json()).is_number_unsigned()) {
-    return fail(EBADMSG, name + " is damaged; restore it from a copy");
-  }
-  const auto version = json["format_version"].get<std::uint64_t>();
-  if (version > kStoreFormat) {
-    return fail(EPROTO, fmt::format("store {} has format version {}, this spillfs knows {}; use a "
-                                    "newer spillfs",
-                                    path_, version, kStoreFormat));
-  }
-  const auto uuid = json.value("uuid", nlohmann::json());
-  const auto folders = json.value("data_directories", nlohmann::json());
-  const bool good = uuid.is_string() && folders.is_array() && !folders.empty() &&
-                    std::all_of(folders.begin(), folders.end(),
-                                [](const auto& folder) { return folder.is_string(); });
-  if (!good) return fail(EBADMSG, name + " is damaged; restore it from a copy");
-  id_ = SPILLFS_TRY(parse_id(uuid.get<std::string>()));
-  for (const auto& folder : folders) {
-    const files::path whole = files::path(path_) / folder.get<std::string>();
+  std::ifstream file(name);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto parsed = parse_store_file(text);
+  if (!parsed) return fail(parsed.error().code, name + " " + parsed.error().context);
+  id_ = parsed->id;
+  for (const std::string& folder : parsed->directories) {
+    const files::path whole = files::path(path_) / folder;
     directories_.push_back(whole.lexically_normal().string());
-    if (directories_.back().ends_with('/')) directories_.back().pop_back();
+    if (directories_.back().size() > 1 && directories_.back().ends_with('/')) {
+      directories_.back().pop_back();
+    }
     if (files::is_directory(directories_.back())) continue;
     return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
                                     directories_.back(), path_));
@@ -183,11 +207,9 @@ Result<> Store::create(const std::vector<std::string>& data) {
 
 // Whole or not at all: written beside, synced, renamed.
 Result<> Store::write() const {
-  nlohmann::json folders = nlohmann::json::array();
-  for (const std::string& folder : directories_) folders.push_back(folder == path_ ? "." : folder);
-  const nlohmann::json json{
-      {"format_version", kStoreFormat}, {"uuid", storage::hex(id_)}, {"data_directories", folders}};
-  const std::string text = json.dump(2) + "\n";
+  StoreFile content{.id = id_, .directories = directories_};
+  std::replace(content.directories.begin(), content.directories.end(), path_, std::string("."));
+  const std::string text = SPILLFS_TRY(format_store_file(content));
   const std::string name = path_ + "/" + kStoreFile;
   const std::string beside = name + ".new";
   const Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));

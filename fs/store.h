@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/volume.h"
@@ -20,13 +21,26 @@ inline constexpr const char* kStoreFile = "store.json";
 inline constexpr unsigned kOwnerOnly =
     077;  // the umask of who opens a store: it is for nobody else
 
+// What store.json holds.
+struct StoreFile {
+  storage::StoreId id{};
+  std::vector<std::string> directories;  // at least one; relative ones are in the store
+
+  friend bool operator==(const StoreFile&, const StoreFile&) = default;
+};
+// EBADMSG for what is damaged, EPROTO for what a newer spillfs wrote.
+Result<StoreFile> parse_store_file(std::string_view text);
+// EINVAL for a directory whose name is not UTF-8, which JSON does not have.
+Result<std::string> format_store_file(const StoreFile& file);
+
 class Store {
  public:
   // Opens the store at `path` and locks it. Where there is none it is made, with `data` as its data
   // directories (none: itself). Errors name what to do:
   //   EBUSY      another process has it        EPROTO     made by a newer spillfs
   //   ENOTEMPTY  `path` holds something else, or a data directory another store's segments
-  //   EINVAL     it has other data directories than `data`, or `data` names one twice
+  //   EINVAL     it has other data directories than `data`, or `data` names one twice or one that
+  //              is not UTF-8
   //   EBADMSG    store.json is damaged         ENOENT     a data directory is missing
   //   ENOTDIR    `path` is a file              or what the system says to making and opening
   static Result<Store> open_or_create(const std::string& path,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "storage/base/bytes.h"
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::uint8_t kSumsValid = 1;
 constexpr std::uint8_t kHasXattrs = 2;
+constexpr std::uint8_t kFlags = kSumsValid | kHasXattrs;
 
 void put_big_endian(std::string& to, std::uint64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8) to.push_back(static_cast<char>(value >> shift));
@@ -110,6 +112,10 @@ Result<Inode> decode_inode(InodeId id, std::string_view value) {
   if (row.placement > static_cast<std::uint8_t>(Placement::kPrivate)) {
     return fail(EIO, "inode row with an unknown placement");
   }
+  if ((row.flags & ~kFlags) != 0) return fail(EIO, "inode row with unknown flags");
+  if (row.zero != 0 || row.directory > std::numeric_limits<std::uint16_t>::max()) {
+    return fail(EIO, "inode row with an impossible number");
+  }
   return Inode{.id = id,
                .mode = row.mode,
                .links = row.links,
@@ -166,6 +172,11 @@ Result<Segment> decode_segment(SegmentId id, std::string_view value) {
   if (value.size() != sizeof(SegmentRow)) return fail(EIO, "segment row of the wrong length");
   const auto row = load<SegmentRow>(as_bytes(value));
   if (row.version != kRowVersion) return fail(EIO, "segment row of an unknown version");
+  if (row.kind != static_cast<std::uint8_t>(SegmentKind::kFused) &&
+      row.kind != static_cast<std::uint8_t>(SegmentKind::kPrivate)) {
+    return fail(EIO, "segment row of an unknown kind");
+  }
+  if (row.zero != 0) return fail(EIO, "segment row with an impossible number");
   return Segment{.id = id,
                  .kind = static_cast<SegmentKind>(row.kind),
                  .directory = DirectoryId{row.directory},
@@ -206,8 +217,10 @@ bool add_counters(std::string& value, std::string_view operand) {
   const std::size_t at = value.size() - sizeof(CounterRow);
   auto sum = load<CounterRow>(as_bytes(value).subspan(at));
   const auto more = load<CounterRow>(as_bytes(operand));
-  sum.first += more.first;
-  sum.second += more.second;
+  if (__builtin_add_overflow(sum.first, more.first, &sum.first) ||
+      __builtin_add_overflow(sum.second, more.second, &sum.second)) {
+    return false;
+  }
   value.replace(at, sizeof(CounterRow), text_of(sum));
   return true;
 }

@@ -114,7 +114,8 @@ Result<CounterRow> decode_counters(std::string_view value);
 std::string encode(std::uint64_t number);
 Result<std::uint64_t> decode_number(std::string_view value);
 
-// Adds the counters of `operand` to those at the end of `value`; false when either has none.
+// Adds the counters of `operand` to those at the end of `value`; false, and nothing changed, when
+// either has none or a sum does not fit.
 bool add_counters(std::string& value, std::string_view operand);
 
 }  // namespace spillfs::index

@@ -21,6 +21,10 @@ void put(std::vector<std::byte>& to, Bytes bytes) {
   if (!bytes.empty()) std::memcpy(to.data() + at, bytes.data(), bytes.size());
 }
 
+bool all_zero(Bytes bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
+
 std::uint64_t chunks_of(std::uint64_t length) { return (length + kChunk - 1) / kChunk; }
 
 // The crc of `bytes` as it was before its own field, at `crc_offset`, was filled in.
@@ -93,7 +97,8 @@ Result<RecordHeader> checked_header(Bytes bytes) {
   if (!within) return fail(EIO, "record header with impossible lengths");
   const std::uint64_t expected =
       unpadded_header(header.path_length, header.sum_count) + header.padding_length;
-  if (header.sum_count != chunks_of(header.data_length) || header.header_length != expected) {
+  if (header.sum_count != chunks_of(header.data_length) || header.header_length != expected ||
+      layout_of(header).data_offset % kRecordAlignment != 0) {
     return fail(EIO, "record header whose lengths contradict each other");
   }
   return header;
@@ -146,6 +151,7 @@ Result<SuperblockInfo> decode_superblock(Bytes bytes) {
     return fail(EIO, fmt::format("segment of format version {}, this spillfs reads version {}",
                                  block.version, kFormatVersion));
   }
+  if (!all_zero(block.zero)) return fail(EIO, "superblock with bytes where zeros should be");
   return SuperblockInfo{.store = block.store, .segment = SegmentId{block.segment}};
 }
 
@@ -191,6 +197,9 @@ Result<DecodedRecord> decode_record_header(Bytes bytes) {
   bytes = bytes.first(layout.data_offset);
   if (crc_without_itself(bytes, offsetof(RecordHeader, crc)) != header.crc) {
     return fail(EIO, "damaged record header (crc32c mismatch)");
+  }
+  if (!all_zero(bytes.first(layout.ray_offset).last(header.padding_length))) {
+    return fail(EIO, "record whose padding is not zero");
   }
   const auto ray = load<RayHeader>(bytes.subspan(layout.ray_offset));
   if (ray.owner_address_length != header.owner_address_length ||

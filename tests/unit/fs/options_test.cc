@@ -30,6 +30,32 @@ TEST(Options, ShownOnesParseToTheSame) {
   EXPECT_THAT(shown, HasSubstr("index_reserve=1MiB\n"));
 }
 
+TEST(Options, TimesKeepTheirMilliseconds) {
+  for (const char* given : {"1.001s", "3599.999s", "0s", "0.25s"}) {
+    MountOptions options;
+    ASSERT_TRUE(parse_options(std::string("space_wait=") + given, options)) << given;
+    EXPECT_THAT(format_options(options), HasSubstr(std::string("space_wait=") + given + "\n"));
+  }
+}
+
+TEST(Options, WhatIsNoTimeIsRefused) {
+  for (const char* given : {"nan", "inf", "-1", "3600.1", "", "s", "1m"}) {
+    MountOptions options;
+    const auto parsed = parse_options(std::string("space_wait=") + given, options);
+    ASSERT_FALSE(parsed) << given;
+    EXPECT_EQ(parsed.error().code, EINVAL);
+  }
+}
+
+TEST(Options, RefusedOnesChangeNothing) {
+  MountOptions options;
+  const std::string before = format_options(options);
+  EXPECT_FALSE(parse_options("quota=1GiB,data=/a:/b,threads=none", options));
+  EXPECT_EQ(format_options(options), before);
+  EXPECT_FALSE(parse_options("data=/a::/b", options));
+  EXPECT_EQ(format_options(options), before);
+}
+
 TEST(Options, BadOnesSayWhatIsWrong) {
   MountOptions options;
   const auto context = [&options](std::string_view text) {

@@ -122,6 +122,23 @@ TEST_F(StoreTest, IsMadeAfterAnAttemptThatFailed) {
   EXPECT_TRUE(Store::open_or_create(path_, {}));
 }
 
+// JSON has only UTF-8.
+TEST_F(StoreTest, ADataDirectoryThatIsNotUtf8IsRefused) {
+  EXPECT_EQ(refusal(Store::open_or_create(path_, {root_ + "/gr\xf6\xdf"
+                                                          "e"}),
+                    "not UTF-8"),
+            EINVAL);
+  EXPECT_FALSE(files::exists(store_file()));
+  make_store({root_ + "/größe"});
+  EXPECT_THAT(Store::open(path_).value().directories(), ElementsAre(root_ + "/größe"));
+}
+
+TEST_F(StoreTest, TheRootMayBeADataDirectory) {
+  make_store();
+  store_with("data_directories", {"/", "/tmp/"});
+  EXPECT_THAT(Store::open(path_).value().directories(), ElementsAre("/", "/tmp"));
+}
+
 TEST_F(StoreTest, OfANewerFormat) {
   make_store();
   store_with("format_version", kStoreFormat + 1);

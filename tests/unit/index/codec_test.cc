@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace spillfs::index {
 namespace {
 
@@ -36,6 +38,38 @@ TEST(Codec, ADamagedRowIsAnError) {
   EXPECT_EQ(decode_sums("1234567").error().code, EIO);
   EXPECT_EQ(decode_counters("").error().code, EIO);
   EXPECT_EQ(decode_number("1").error().code, EIO);
+}
+
+// What no version 1 writes is not guessed at.
+TEST(Codec, ARowWithUnknownValuesIsAnError) {
+  const auto inode_with = [](std::size_t offset, char byte) {
+    std::string row = encode(Inode{.id = InodeId{1}, .text = "name"});
+    row[offset] = byte;
+    return decode_inode(InodeId{1}, row);
+  };
+  EXPECT_TRUE(inode_with(offsetof(InodeRow, flags), 3));
+  EXPECT_EQ(inode_with(offsetof(InodeRow, flags), 4).error().code, EIO);
+  EXPECT_EQ(inode_with(offsetof(InodeRow, zero), 1).error().code, EIO);
+  EXPECT_TRUE(inode_with(offsetof(InodeRow, directory) + 1, 1));
+  EXPECT_EQ(inode_with(offsetof(InodeRow, directory) + 2, 1).error().code, EIO);
+  const auto segment_with = [](std::size_t offset, char byte) {
+    std::string row = encode(Segment{.id = SegmentId{1}});
+    row[offset] = byte;
+    return decode_segment(SegmentId{1}, row);
+  };
+  EXPECT_TRUE(segment_with(offsetof(SegmentRow, kind), 2));
+  EXPECT_EQ(segment_with(offsetof(SegmentRow, kind), 0).error().code, EIO);
+  EXPECT_EQ(segment_with(offsetof(SegmentRow, kind), 3).error().code, EIO);
+  EXPECT_EQ(segment_with(offsetof(SegmentRow, zero), 1).error().code, EIO);
+}
+
+TEST(Codec, CountersThatDoNotFitAreNotAdded) {
+  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+  for (const CounterRow& more : {CounterRow{1, 0}, CounterRow{0, -2}}) {
+    std::string row = encode(CounterRow{kMost, -kMost});
+    EXPECT_FALSE(add_counters(row, encode(more)));
+    EXPECT_EQ(row, encode(CounterRow{kMost, -kMost}));
+  }
 }
 
 TEST(Codec, CountersAddUpAtTheEndOfARow) {

@@ -125,6 +125,48 @@ TEST(Format, ASuperblockSaysWhatIsWrongWithIt) {
   EXPECT_NE(context(bad, example_store(), 3).find("cut short"), std::string::npos);
 }
 
+// `bytes` with `value` at `offset`, and the crc at `crc_offset` of the first `covered` bytes made
+// anew.
+std::vector<std::byte> forged(std::vector<std::byte> bytes, std::size_t offset, std::byte value,
+                              std::size_t crc_offset, std::size_t covered) {
+  bytes[offset] = value;
+  const auto field = MutableBytes(bytes).subspan(crc_offset, sizeof(std::uint32_t));
+  std::fill(field.begin(), field.end(), std::byte{0});
+  const std::uint32_t crc = crc32c(Bytes(bytes).first(covered));
+  std::copy_n(bytes_of(crc).begin(), sizeof(crc), field.begin());
+  return bytes;
+}
+
+TEST(Format, WhatShouldBeZeroHasToBe) {
+  const auto prefix = record_layout(example_record())->data_offset;
+  const auto record_with = [&](std::size_t offset, int value) {
+    return decode_record_header(
+        forged(example_bytes(), offset, std::byte(value), offsetof(RecordHeader, crc), prefix));
+  };
+  const std::size_t padding = sizeof(RecordHeader) + std::string_view("/a").size() + 8;
+  ASSERT_EQ(load<RecordHeader>(example_bytes()).padding_length, 3U);
+  EXPECT_TRUE(record_with(padding, 0));
+  EXPECT_EQ(record_with(padding, 1).error().context, "record whose padding is not zero");
+  EXPECT_EQ(record_with(padding + 2, 1).error().context, "record whose padding is not zero");
+  const auto block = encode_superblock(example_store(), SegmentId{3});
+  for (const std::size_t offset : {offsetof(Superblock, zero), kSuperblockSize - 1}) {
+    const auto decoded = decode_superblock(
+        forged(block, offset, std::byte{1}, offsetof(Superblock, crc), kSuperblockSize));
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().context, "superblock with bytes where zeros should be");
+  }
+}
+
+TEST(Format, ABufferIsAlwaysAligned) {
+  auto header = load<RecordHeader>(example_bytes());
+  EXPECT_TRUE(record_prefix_length(bytes_of(header)));
+  ++header.padding_length;
+  ++header.header_length;
+  const auto length = record_prefix_length(bytes_of(header));
+  ASSERT_FALSE(length);
+  EXPECT_EQ(length.error().context, "record header whose lengths contradict each other");
+}
+
 TEST(Format, RefusesFieldsBeyondTheirLimits) {
   RecordInfo info = example_record();
   info.path.assign(kMaxField + 1, 'x');
