@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL of the serving process under load, again and again: no client sees an error, a file with other
 bytes, a name too many or too few. SPILLFS_KILLS says how often."""
-import json
 import os
 import random
-import signal
 import sys
 import time
 
@@ -18,17 +16,11 @@ KILLS = int(os.environ.get("SPILLFS_KILLS", "12"))
 m.limit_time(120 + 10 * KILLS)
 
 
-def status(store):
-    return json.loads((store.path / ".spillfs/status").read_text())
-
-
 def kill_again_and_again(store, clients):
     chance = random.Random(3)
     for number in range(KILLS):
         time.sleep(0.7 + chance.random())
-        worker = store.worker()
-        os.kill(worker, signal.SIGKILL)
-        m.wait_until(lambda: status(store)["worker_pid"] != worker, 30, "another worker")
+        store.kill_worker()
         for client in clients:
             assert not client.failures, f"kill {number + 1}: {client.failures}"
 
@@ -37,7 +29,7 @@ def main():
     store = m.Mounted("fuse_limit=1MiB,segment_size=8MiB")
     try:
         store.mount()
-        if status(store)["when_the_worker_dies"] != "another goes on":
+        if not store.goes_on():
             m.skip("this kernel can't send requests again")
         folder = str(store.path)
         clients = [load.Files(folder, 1), load.Files(folder, 2), load.Files(folder, 3),
@@ -53,7 +45,7 @@ def main():
             assert not client.failures, client.failures
             assert client.steps > KILLS, f"{client.name} did nothing"
             print(f"{client.name}: {client.steps} steps, the longest {client.longest:.2f} s")
-        assert status(store)["restarts"] == KILLS
+        assert store.status()["restarts"] == KILLS
         store.umount()
         store.check()
         store.check_log()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mount outlives its worker and its program: what is open goes on, and a program that can't go on
 with a mount does not get it."""
-import json
 import os
 import shutil
 import signal
@@ -17,10 +16,6 @@ m.limit_time(200)
 ORIGINAL = m.PROGRAM
 
 
-def status(store):
-    return json.loads((store.path / ".spillfs/status").read_text())
-
-
 class RestartCase(unittest.TestCase):
     def setUp(self):
         self.store = m.Mounted()
@@ -28,13 +23,8 @@ class RestartCase(unittest.TestCase):
 
     def mount(self):
         self.store.mount()
-        if status(self.store)["when_the_worker_dies"] != "another goes on":
+        if not self.store.goes_on():
             self.skipTest("this kernel can't send requests again, or is told not to")
-
-    def kill_worker(self):
-        worker = self.store.worker()
-        os.kill(worker, signal.SIGKILL)
-        m.wait_until(lambda: status(self.store)["worker_pid"] != worker, 20, "another worker")
 
     def end(self):
         self.store.umount()
@@ -54,7 +44,7 @@ class Worker(RestartCase):
             both.write(b"b" * 100)
             os.unlink(path / "both")
             first = control.read(20)
-            self.kill_worker()
+            self.store.kill_worker()
             small.write(b"S" * 5000)
             large.write(b"L" * 9_000_000)
             self.assertEqual(os.pread(both.fileno(), 200, 0), b"b" * 100)
@@ -63,7 +53,7 @@ class Worker(RestartCase):
         self.assertEqual((path / "small").read_bytes(), b"s" * 5000 + b"S" * 5000)
         self.assertEqual((path / "large").read_bytes(), b"l" * 9_000_000 + b"L" * 9_000_000)
         self.assertEqual(sorted(os.listdir(path)), ["large", "small"])
-        self.assertEqual(status(self.store)["restarts"], 1)
+        self.assertEqual(self.store.status()["restarts"], 1)
         self.end()
         self.assertEqual(len(list((self.store.store / "segments").iterdir())), 2)
 
@@ -74,8 +64,8 @@ class Worker(RestartCase):
             (self.store.path / str(number)).write_bytes(data)
         for number in range(4):
             os.unlink(self.store.path / str(number))
-        self.kill_worker()
-        m.wait_until(lambda: status(self.store)["charged_bytes"] < 100_000, 20, "the space is back")
+        self.store.kill_worker()
+        m.wait_until(lambda: self.store.status()["charged_bytes"] < 100_000, 20, "the space is back")
         self.end()
 
     def test_workers_that_keep_dying_end_the_mount(self):
@@ -127,7 +117,7 @@ class Upgrade(RestartCase):
 
     def test_a_new_program_goes_on(self):
         self.mount()
-        supervisor = status(self.store)["supervisor_pid"]
+        supervisor = self.store.status()["supervisor_pid"]
         for number in (1, 2):
             with open(self.store.path / "open", "wb", buffering=0) as file:
                 file.write(b"before")
@@ -137,11 +127,11 @@ class Upgrade(RestartCase):
                 self.assertIn("goes on with spillfs", done.stdout)
                 file.write(b"after")
             self.assertEqual((self.store.path / "open").read_bytes(), b"beforeafter")
-            now = status(self.store)
+            now = self.store.status()
             self.assertEqual((now["upgrades"], now["supervisor_pid"]), (number, supervisor))
             m.wait_until(lambda: self.is_running() == [os.stat(self.program).st_ino] * 2, 10,
                          "both run the new program")
-        self.kill_worker()
+        self.store.kill_worker()
         self.assertEqual((self.store.path / "open").read_bytes(), b"beforeafter")
         self.end()
         self.store.check_log()
@@ -164,7 +154,7 @@ class Upgrade(RestartCase):
             self.refused(script)
         self.program.unlink()
         self.assertEqual(self.upgrade().returncode, 6)
-        now = status(self.store)
+        now = self.store.status()
         self.assertEqual((now["upgrades"], now["failed_upgrades"]), (0, 5))
         m.PROGRAM = ORIGINAL
         self.end()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Ray head whose spill directory is the mount: ten times the object store is put, read back and
-dropped; plasma's fallback allocation runs there too; files and space go within 10 s."""
+dropped; plasma's fallback allocation runs there too; files and space go within 10 s. Meanwhile the
+serving process is killed again and again."""
 import os
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
@@ -54,9 +56,34 @@ def main(store, temporary):
     print("== files gone, space back", flush=True)
 
 
+class Killer(threading.Thread):
+    """Kills the worker every two seconds, which nobody may notice."""
+
+    def __init__(self, store):
+        super().__init__(daemon=True)
+        self.store, self.stop, self.kills = store, threading.Event(), 0
+
+    def run(self):
+        while not self.stop.wait(2):
+            self.store.kill_worker()
+            self.kills += 1
+
+
+def main_with_kills(store, temporary):
+    killer = Killer(store)
+    if store.goes_on():
+        killer.start()
+    try:
+        main(store, temporary)
+    finally:
+        killer.stop.set()
+        if killer.is_alive():
+            killer.join()
+        ray.shutdown()
+    assert killer.kills == store.status()["restarts"], "a worker died by itself"
+    print(f"== {killer.kills} kills", flush=True)
+
+
 if __name__ == "__main__":
     with m.mounted() as store, tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as temporary:
-        try:
-            main(store, temporary)
-        finally:
-            ray.shutdown()
+        main_with_kills(store, temporary)

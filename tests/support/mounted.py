@@ -110,8 +110,7 @@ class Mounted:
     def serves(self):
         """Whether it is this process that answers: a dead mount still does from the kernel's cache."""
         try:
-            status = json.loads((self.path / ".spillfs/status").read_text())
-            return status["supervisor_pid"] == self.process.pid
+            return self.status()["supervisor_pid"] == self.process.pid
         except OSError:
             return False
 
@@ -125,6 +124,19 @@ class Mounted:
         """The serving process's id."""
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return int(children.read_text().split()[0])
+
+    def status(self):
+        return json.loads((self.path / ".spillfs/status").read_text())
+
+    def goes_on(self):
+        """Whether another worker goes on when one dies."""
+        return self.status()["when_the_worker_dies"] == "another goes on"
+
+    def kill_worker(self):
+        """SIGKILL for the worker alone, and another has come."""
+        worker = self.worker()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: self.status()["worker_pid"] != worker, 30, "another worker", self.pause)
 
     def resident_mib(self):
         """The serving process's memory."""
