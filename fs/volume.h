@@ -341,6 +341,7 @@ class Volume {
     kLend,   // to the kernel
   };
   Result<> make_private(Vnode& vnode, Purpose purpose) REQUIRES(vnode.mutex);
+  bool writes_directly(const Vnode& vnode, Purpose purpose) REQUIRES_SHARED(vnode.mutex);
   Result<std::shared_ptr<storage::PrivateSegment>> new_private(Vnode& vnode, Purpose purpose)
       REQUIRES(vnode.mutex);
   void discard(SegmentId id);

@@ -43,10 +43,20 @@ Result<> Volume::make_private(Vnode& vnode, Purpose purpose) {
   if (vnode.segment != nullptr) return {};
   std::shared_ptr<storage::PrivateSegment> segment = SPILLFS_TRY(new_private(vnode, purpose));
   const bool copied_up = vnode.fused != nullptr;
+  // In staging a byte has one place: what does not move as it is goes through the page cache.
+  const bool moves =
+      vnode.staged == nullptr || vnode.staged->size() <= storage::WriteBehind::kBatch;
+  const bool direct = writes_directly(vnode, purpose);
+  if (direct && moves) segment->write_directly(*staging_, write_pool_, vnode.id);
   if (auto copied = copy_to_private(vnode, *segment); !copied) {
     discard(segment->id());
     return tl::unexpected(no_space(copied.error()));
   }
+  if (direct && !moves) segment->write_directly(*staging_, write_pool_, vnode.id);
+  if (!direct && purpose == Purpose::kWrite && options_.write_behind != 0) {
+    segment->write_cached(write_pool_, options_.write_behind);
+  }
+  ++(direct ? direct_files_ : purpose == Purpose::kLend ? passthrough_files_ : cached_files_);
   vnode.segment = std::move(segment);
   vnode.opening = true;
   vnode.dirty = true;
@@ -61,8 +71,6 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
                                                                      Purpose purpose) {
   const auto blocks =
       purpose == Purpose::kLend ? storage::Blocks::kFresh : storage::Blocks::kMayRecycle;
-  const bool direct = purpose == Purpose::kWrite && vnode.fused == nullptr &&
-                      options_.write_directly && options_.write_directly(vnode.writer);
   for (;;) {
     const auto directory = segments_->choose_directory();
     if (!directory) return tl::unexpected(no_space(directory.error()));
@@ -74,13 +82,6 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
                                 .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
     auto made = segments_->create_private(id, *directory, vnode.id, blocks);
     if (made) {
-      if (direct) {
-        (*made)->write_directly(*staging_, write_pool_, vnode.id);
-      } else if (purpose == Purpose::kWrite && options_.write_behind != 0) {
-        (*made)->write_cached(write_pool_, options_.write_behind);
-      }
-      auto& files = purpose == Purpose::kLend ? passthrough_files_ : cached_files_;
-      ++(direct ? direct_files_ : files);
       return std::shared_ptr<storage::PrivateSegment>(std::move(*made));
     }
     discard(id);
@@ -88,6 +89,11 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
       return tl::unexpected(no_space(made.error()));
     }
   }
+}
+
+bool Volume::writes_directly(const Vnode& vnode, Purpose purpose) {
+  return purpose == Purpose::kWrite && vnode.fused == nullptr && options_.write_directly &&
+         options_.write_directly(vnode.writer);
 }
 
 // A segment no inode names yet goes.

@@ -60,8 +60,7 @@ class Staging {
 
     friend auto operator<=>(const Left&, const Left&) = default;
   };
-  // Sorted by inode, then offset. Two may have one place, where staged bytes were being copied into
-  // a stream, which stages them again. What has been neither resumed nor given back.
+  // Sorted by inode, then offset. What has been neither resumed nor given back.
   [[nodiscard]] std::vector<Left> left() const;
   // All of the block.
   [[nodiscard]] Bytes bytes(const Left& left) const { return block(left.block); }
