@@ -26,6 +26,11 @@ struct Time {
   friend auto operator<=>(const Time&, const Time&) = default;
 };
 
+// Seals are counted in epochs: docs/ARCHITECTURE.md, "After a loss of power".
+enum class Epoch : std::uint64_t {};
+inline constexpr Epoch kOnDisk{0};  // of bytes that were synced by themselves
+constexpr std::uint64_t number(Epoch epoch) { return static_cast<std::uint64_t>(epoch); }
+
 struct Inode {
   InodeId id{};
   std::uint32_t mode = 0;   // type and permission bits, as st_mode
@@ -39,6 +44,7 @@ struct Inode {
   Location location;
   bool sums_valid = false;  // the sums of its private segment are those of its bytes
   bool has_xattrs = false;
+  Epoch sealed_in = kOnDisk;
   // Where the last name it was given is; certain for directories, of a file it may be gone.
   InodeId parent{};
   std::uint64_t entries = 0;  // directories: names in it; files: the Ray objects in it
@@ -88,6 +94,20 @@ struct QueueEntry {
   friend bool operator==(const QueueEntry&, const QueueEntry&) = default;
 };
 
+// How much of the store is on disk.
+struct SyncMark {
+  struct Range {  // both ends are in it
+    Epoch first{};
+    Epoch last{};
+    friend bool operator==(const Range&, const Range&) = default;
+  };
+  std::string boot;             // of the machine, at the latest mount; empty: none so far
+  Epoch epoch{};                // the latest that a seal may carry
+  Epoch synced{};               // bytes sealed in it or before are on disk, but for the doubtful
+  std::vector<Range> doubtful;  // the power went before they were synced
+  friend bool operator==(const SyncMark&, const SyncMark&) = default;
+};
+
 struct Totals {
   std::int64_t charged = 0;  // bytes, over all inodes
   std::int64_t inodes = 0;
@@ -131,6 +151,7 @@ struct Batch {
   std::vector<Record> erase_records;
   std::vector<QueueEntry> put_queue;
   std::vector<QueueEntry> erase_queue;
+  std::optional<SyncMark> put_sync_mark;
   Totals totals;  // added to what the index holds
 };
 
@@ -163,6 +184,7 @@ class Index {
                                                 std::size_t limit) = 0;
   virtual Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) = 0;  // ENOENT
   virtual Result<Totals> totals() = 0;
+  virtual Result<SyncMark> sync_mark() = 0;  // all zero when none was put
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes

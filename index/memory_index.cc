@@ -80,6 +80,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (const Record& r : batch.put_records) records_[{number(r.segment), r.offset}] = r.inode;
   for (const QueueEntry& entry : batch.erase_queue) queue_.erase({entry.kind, entry.id});
   for (const QueueEntry& entry : batch.put_queue) queue_.insert({entry.kind, entry.id});
+  if (batch.put_sync_mark) sync_mark_ = *batch.put_sync_mark;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
   return {};
@@ -188,6 +189,11 @@ Result<QueueEntry> MemoryIndex::queued(QueueKind kind, std::uint64_t id) {
 Result<Totals> MemoryIndex::totals() {
   MutexLock lock(mutex_);
   return totals_;
+}
+
+Result<SyncMark> MemoryIndex::sync_mark() {
+  MutexLock lock(mutex_);
+  return sync_mark_;
 }
 
 Result<std::vector<Inode>> MemoryIndex::inodes(InodeId after, std::size_t limit) {

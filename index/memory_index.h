@@ -40,6 +40,7 @@ class MemoryIndex final : public Index {
                                         std::size_t limit) override;
   Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) override;
   Result<Totals> totals() override;
+  Result<SyncMark> sync_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 
@@ -62,6 +63,7 @@ class MemoryIndex final : public Index {
   std::map<Pair, InodeId> records_ GUARDED_BY(mutex_);     // segment, offset
   std::set<std::pair<QueueKind, std::uint64_t>> queue_ GUARDED_BY(mutex_);
   Totals totals_ GUARDED_BY(mutex_);
+  SyncMark sync_mark_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);
 };
 

@@ -31,6 +31,10 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
     const CounterRow counters{.first = batch.totals.charged, .second = batch.totals.inodes};
     SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
   }
+  if (batch.put_sync_mark) {
+    const auto put = rows.Put(family(kMeta), kSyncMarkKey, encode(*batch.put_sync_mark));
+    SPILLFS_TRY(result_of(put, "put the sync mark"));
+  }
   auto status = db_->Write({}, &rows);
   if (status.IsNoSpace() && options_.no_space && options_.no_space() && db_->Resume().ok()) {
     status = db_->Write({}, &rows);

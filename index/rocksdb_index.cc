@@ -246,6 +246,11 @@ Result<Totals> RocksdbIndex::totals() {
   return Totals{.charged = counters.first, .inodes = counters.second};
 }
 
+Result<SyncMark> RocksdbIndex::sync_mark() {
+  const auto row = SPILLFS_TRY(get(kMeta, kSyncMarkKey));
+  return row ? decode_sync_mark(*row) : SyncMark{};
+}
+
 Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {
   std::vector<Inode> found;
   return after_doing(scan(kInodes, key_of(number(after) + 1), key_of(kLast),

@@ -55,6 +55,7 @@ class RocksdbIndex final : public Index {
                                         std::size_t limit) override;
   Result<QueueEntry> queued(QueueKind kind, std::uint64_t id) override;
   Result<Totals> totals() override;
+  Result<SyncMark> sync_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 

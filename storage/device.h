@@ -89,6 +89,9 @@ class Device {
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, any order
   // Names created, removed and renamed in `folder` so far survive power loss.
   virtual Result<> sync_folder(const std::string& folder) = 0;
+  // All that was written and named so far survives power loss, and whatever else the device's file
+  // system holds.
+  virtual Result<> sync_all() = 0;
   // Whether someone may write the file now, through a descriptor or a mapping, our own included;
   // true where that can't be known.
   virtual Result<bool> may_be_written(const std::string& path) = 0;

@@ -270,6 +270,12 @@ Result<> FileDevice::sync_folder(const std::string& folder) {
   return {};
 }
 
+Result<> FileDevice::sync_all() {
+  const Fd fd = SPILLFS_TRY(open_at("segments", O_RDONLY | O_DIRECTORY));
+  if (::syncfs(fd.get()) != 0) return fail_errno(errno, "sync " + path_);
+  return {};
+}
+
 // The kernel grants a read lease only on a file that nobody has open for writing.
 Result<bool> FileDevice::may_be_written(const std::string& path) {
   const Fd fd = SPILLFS_TRY(open_at(path, O_RDONLY));

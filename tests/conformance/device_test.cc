@@ -191,6 +191,7 @@ TEST_P(DeviceTest, NamesFilesOnce) {
   EXPECT_THAT(device_->list("segments").value(), testing::ElementsAre("1.fused"));
   EXPECT_THAT(device_->list("recycle").value(), testing::ElementsAre("2.private"));
   EXPECT_TRUE(device_->sync_folder("segments"));
+  EXPECT_TRUE(device_->sync_all());
 }
 
 TEST_P(DeviceTest, KnowsWhetherAFileMayBeWritten) {

@@ -30,6 +30,7 @@ class SharedDevice : public storage::Device {
     return inner_->list(folder);
   }
   Result<> sync_folder(const std::string& folder) override { return inner_->sync_folder(folder); }
+  Result<> sync_all() override { return inner_->sync_all(); }
   Result<bool> may_be_written(const std::string& path) override {
     return inner_->may_be_written(path);
   }
@@ -80,6 +81,7 @@ class SharedIndex : public index::Index {
     return inner_->queued(kind, id);
   }
   Result<index::Totals> totals() override { return inner_->totals(); }
+  Result<index::SyncMark> sync_mark() override { return inner_->sync_mark(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
   }
