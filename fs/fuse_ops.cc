@@ -94,6 +94,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* attributes, int to_s
     if (ControlFiles::owns(InodeId{id})) return refused();
     return volume.set_attributes(InodeId{id}, set);
   };
+  if (set.size && volume_of(req).is_doubtful(InodeId{id})) {
+    return serve_slowly(req, "setattr", change, kReplyAttributes);
+  }
   serve_or_park(req, "setattr", change, kReplyAttributes);
 }
 
@@ -106,7 +109,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, 
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mknod(InodeId{parent}, name, mode, device, caller_of(req));
   };
-  serve(req, "mknod", make, kReplyEntry);
+  serve(req, "mknod", make, when_durable("mknod", kReplyEntry));
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
@@ -114,7 +117,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) 
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).mkdir(InodeId{parent}, name, mode, caller_of(req));
   };
-  serve(req, "mkdir", make, kReplyEntry);
+  serve(req, "mkdir", make, when_durable("mkdir", kReplyEntry));
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
@@ -122,7 +125,7 @@ void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).symlink(InodeId{parent}, name, target, caller_of(req));
   };
-  serve(req, "symlink", make, kReplyEntry);
+  serve(req, "symlink", make, when_durable("symlink", kReplyEntry));
 }
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
@@ -133,21 +136,23 @@ void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name)
     }
     return volume.link(InodeId{id}, InodeId{parent}, text);
   };
-  serve_or_park(req, "link", link, kReplyEntry);
+  serve_or_park(req, "link", link, when_durable("link", kReplyEntry));
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve(req, "unlink", [&]() -> Result<> {
+  const auto unlink = [&]() -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).unlink(InodeId{parent}, name);
-  });
+  };
+  serve(req, "unlink", unlink, when_durable("unlink", kReplyDone));
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve(req, "rmdir", [&]() -> Result<> {
+  const auto rmdir = [&]() -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).rmdir(InodeId{parent}, name);
-  });
+  };
+  serve(req, "rmdir", rmdir, when_durable("rmdir", kReplyDone));
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_t to,
@@ -159,7 +164,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_
     }
     return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags);
   };
-  serve_or_park(req, "rename", rename, kReplyDone);
+  serve_or_park(req, "rename", rename, when_durable("rename", kReplyDone));
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {

@@ -28,6 +28,8 @@
 #include <vector>
 
 #include "fs/space.h"
+#include "fs/sync_epochs.h"
+#include "fs/syncer.h"
 #include "fs/vnode.h"
 #include "index/index.h"
 #include "storage/base/bytes.h"
@@ -100,6 +102,9 @@ struct VolumeOptions {
   bool background_checksums = true;
   std::chrono::milliseconds checksum_delay{0};  // after the last writer: many files die before
   unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
+  bool sync_closes = false;                     // closes and changes of names are to be synced
+  std::chrono::milliseconds sync_every{0};      // from one sync of everything to the next; 0: none
+  std::string boot;  // the machine's boot id; after another one, what was not synced is doubtful
 };
 
 class Volume {
@@ -156,6 +161,24 @@ class Volume {
   Result<> release(HandleId handle);
   Result<> fsync_directory(InodeId id);
 
+  // As fsync() without waiting: `done` is called from this thread or another.
+  void make_durable(HandleId handle, Syncer::Done done);
+  // All changes of names so far survive power loss.
+  void make_names_durable(Syncer::Done done);
+  // Waits until all of those are answered.
+  void finish_syncs();
+  // The mount promises that a change of names (a close of this handle) survives power loss.
+  [[nodiscard]] bool syncs_names() const { return options_.sync_closes; }
+  bool syncs_close(HandleId handle);
+  // flush() will wait for the disk: it replaces bytes that are there.
+  bool closes_slowly(HandleId handle);
+  // open_file(), or a change of its size, will read all of the file first.
+  bool is_doubtful(InodeId id);
+  // Everything that was sealed so far survives power loss.
+  Result<> sync_all() EXCLUDES(sync_run_);
+  // Looks at every file that may not have survived one; in the background by itself.
+  Result<> prove_all(const std::stop_token& stop = {});
+
   // "." has cookie 1 and ".." 2; the rest follows in cookie order. Empty at the end.
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
                                            Listing listing = Listing::kWithAttributes);
@@ -191,6 +214,8 @@ class Volume {
     std::size_t handles = 0;
     // Private segments so far, by how they are written.
     std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
+    std::uint64_t sync_requests = 0, sync_groups = 0;  // answered together
+    bool unsynced = false;  // something was sealed since the last sync of everything
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
@@ -280,7 +305,9 @@ class Volume {
                                  Caller caller);
   Result<VnodeRef> commit_new(index::Inode inode, const index::Batch& batch,
                               const Prototype& prototype, const std::optional<Home>& home);
-  Result<> remove(InodeId parent, std::string_view name, Removal removal);
+  // With `only` ENOENT where the name is another inode's.
+  Result<> remove(InodeId parent, std::string_view name, Removal removal,
+                  std::optional<InodeId> only = std::nullopt);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(InodeId id, InodeId directory);
@@ -377,6 +404,26 @@ class Volume {
   Result<std::string> path_to(const index::Inode& inode);
   Result<bool> has_its_name(const index::Inode& inode);
 
+  // volume_durability.cc
+  Result<> stamp(Vnode& vnode, index::Inode& sealed) REQUIRES(vnode.mutex);
+  Result<Syncer::Request> sync_request(HandleId id);
+  Result<> note_on_disk(Vnode& vnode, const Location& location, index::Epoch sealed_in)
+      EXCLUDES(vnode.mutex);
+  Result<> sync_devices();
+  Result<> end_epoch() REQUIRES(sync_run_);
+  Result<> sync_at_end() EXCLUDES(sync_run_);
+  void sync_loop(const std::stop_token& stop);
+  void start_syncing();
+  void stop_syncing();
+
+  // volume_power_loss.cc
+  Result<> recover_epochs();
+  Result<> remove_strays();
+  bool is_doubtful(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<> prove(const VnodeRef& vnode, const std::stop_token& stop = {}) EXCLUDES(vnode->mutex);
+  Result<> drop_lost(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
+  Result<> forget_lost(const VnodeRef& vnode) REQUIRES(vnode->mutex);
+
   // volume_recovery.cc
   Result<> recover();
   Result<> make_root();
@@ -456,6 +503,16 @@ class Volume {
   std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
+
+  SyncEpochs epochs_;
+  std::atomic<bool> unsynced_{false};  // something was sealed since the last sync of everything
+  Mutex sync_run_;                     // one sync of everything at a time
+  bool sync_failed_ GUARDED_BY(sync_run_) = false;
+  Mutex sync_wait_mutex_;
+  CondVar sync_wanted_;
+  Syncer syncer_;
+  std::jthread syncing_;
+  std::jthread proving_;
 };
 
 }  // namespace spillfs::fs

@@ -83,6 +83,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
 
 Result<Opened> Volume::open_file(InodeId id, int flags, pid_t pid) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
@@ -250,6 +251,8 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
       shorter.size = shorter.location.length = size;
       SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
       vnode.inode = std::move(shorter);
+      // What is on disk must not be shorter than the index says after a loss of power.
+      if (epochs_.on_disk(vnode.inode.sealed_in)) SPILLFS_TRY(index_->sync());
     }
     auto cut = vnode.segment->truncate(size);
     // What the kernel reads or writes by itself takes no stream, and has no sums.
@@ -340,30 +343,6 @@ Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
     return fail(kWaitForDisk, "the last bytes are on their way");
   }
   return seal(vnode);
-}
-
-Result<> Volume::fsync(HandleId id) {
-  const Handle open = SPILLFS_TRY(handle(id));
-  Vnode& vnode = *open.vnode;
-  {
-    ExclusiveLock lock(vnode.mutex);
-    SPILLFS_TRY(catch_up(vnode));
-    SPILLFS_TRY(seal(vnode));
-    SPILLFS_TRY(open_content(vnode));
-  }
-  SharedLock lock(vnode.mutex);
-  if (vnode.segment != nullptr) SPILLFS_TRY(vnode.segment->sync());
-  if (vnode.fused != nullptr) SPILLFS_TRY(vnode.fused->sync());
-  const Location& location = vnode.inode.location;
-  if (location.placement != Placement::kNowhere) {
-    SPILLFS_TRY(segments_->sync_directory(location.directory));
-  }
-  return index_->sync();
-}
-
-Result<> Volume::fsync_directory(InodeId id) {
-  SPILLFS_TRY(acquire_directory(id));
-  return index_->sync();
 }
 
 Result<> Volume::release(HandleId id) {

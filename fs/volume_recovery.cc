@@ -16,6 +16,7 @@ constexpr std::size_t kPage = 1000;
 }  // namespace
 
 Result<> Volume::recover() {
+  SPILLFS_TRY(recover_epochs());
   SPILLFS_TRY(make_root());
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));

@@ -68,6 +68,7 @@ Result<> Volume::seal_private(Vnode& vnode) {
 }
 
 Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) {
+  SPILLFS_TRY(stamp(vnode, sealed));
   const index::Inode before = vnode.inode;
   const bool moved = before.location.segment != sealed.location.segment ||
                      before.location.record_offset != sealed.location.record_offset;

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "fs/fuse_session.h"
@@ -40,12 +41,26 @@ constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a
 
 constexpr std::chrono::seconds kChecksumDelay{5};
 
+// So that after a loss of power there is not too much to look at; most is on disk by then.
+constexpr std::chrono::minutes kSyncEvery{5};
+
+std::string boot_id() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  if (!std::getline(file, id)) spdlog::warn("no boot id: a loss of power will not be noticed");
+  return id;
+}
+
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
   VolumeOptions out{.quota = options.quota, .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
   out.checksum_delay = kChecksumDelay;
+  out.sync_closes = options.durability == Durability::kFsync;
+  out.sync_every = kSyncEvery;
+  if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
+  out.boot = boot_id();
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
     // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
@@ -72,6 +87,9 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"cached_files", now.cached_files},
       {"direct_files", now.direct_files},
       {"passthrough_files", now.passthrough_files},
+      {"sync_requests", now.sync_requests},
+      {"sync_groups", now.sync_groups},
+      {"unsynced", now.unsynced},
       {"inodes", now.inodes},
       {"charged_bytes", now.charged},
       {"dead_bytes", now.dead},
