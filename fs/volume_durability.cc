@@ -26,7 +26,10 @@ Result<> Volume::stamp(Vnode& vnode, index::Inode& sealed) {
     unsynced_ = true;  // behind now(): a full sync that began before it does not take it away
     return {};
   }
-  if (!has_new_bytes(vnode.inode.location, sealed.location)) return {};
+  if (!has_new_bytes(vnode.inode.location, sealed.location)) {
+    unsynced_ = true;  // it may have been changed in place
+    return {};
+  }
   if (sealed.location.placement == Placement::kPrivate) return vnode.segment->sync();
   const auto file =
       SPILLFS_TRY(segments_->open_fused(sealed.location.segment, sealed.location.directory));

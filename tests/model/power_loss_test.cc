@@ -257,7 +257,7 @@ class PowerModel {
     ASSERT_TRUE(volume_->set_attributes(InodeId{found->st_ino}, {.size = size})) << trace_;
     if (size != contents->now.size()) contents->changed_in_place = true;
     contents->now.resize(size);
-    sealed(*contents);
+    if (!contents->seals.empty()) sealed(*contents);
   }
 
   void sync_all() {
