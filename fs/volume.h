@@ -422,7 +422,6 @@ class Volume {
   bool is_doubtful(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<> prove(const VnodeRef& vnode, const std::stop_token& stop = {}) EXCLUDES(vnode->mutex);
   Result<> drop_lost(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
-  Result<> forget_lost(const VnodeRef& vnode) REQUIRES(vnode->mutex);
 
   // volume_recovery.cc
   Result<> recover();

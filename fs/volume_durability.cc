@@ -40,8 +40,8 @@ Result<> Volume::stamp(Vnode& vnode, index::Inode& sealed) {
 bool Volume::closes_slowly(HandleId id) {
   const auto open = handle(id);
   if (!open || !may_write(open->flags)) return false;
-  SharedLock lock(open->vnode->mutex);
-  const Vnode& vnode = *open->vnode;
+  Vnode& vnode = *open->vnode;
+  SharedLock lock(vnode.mutex);
   const bool has_changed = vnode.dirty || vnode.passthrough_writers != 0;
   return has_changed && !vnode.unsealed && epochs_.on_disk(vnode.inode.sealed_in);
 }

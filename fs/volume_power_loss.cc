@@ -80,23 +80,9 @@ Result<> Volume::drop_lost(const VnodeRef& vnode) {
     SPILLFS_TRY(remove(inode.parent, inode.text, Removal::kFile, inode.id));
     spdlog::warn("'{}' is gone: the power went before it had been synced", path);
   }
-  ExclusiveLock lock(vnode->mutex);
+  SharedLock lock(vnode->mutex);
   if (vnode->inode.links != 0) return fail(EIO, "the power took its bytes");
-  if (vnode->loaded) SPILLFS_TRY(forget_lost(vnode));
   return fail(ENOENT, "the power took it");
-}
-
-// Until it is reclaimed nothing shall look for its bytes.
-Result<> Volume::forget_lost(const VnodeRef& vnode) {
-  revive(*vnode);
-  index::Inode empty = live_inode(*vnode);
-  empty.size = empty.charged = empty.entries = 0;
-  empty.location = {};
-  empty.sums_valid = false;
-  auto forgotten = commit_seal(*vnode, empty, {});
-  if (forgotten) vnode->size = 0;
-  orphaned(vnode);
-  return forgotten;
 }
 
 Result<> Volume::prove_all(const std::stop_token& stop) {
