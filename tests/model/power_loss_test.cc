@@ -405,13 +405,13 @@ class PowerModel {
 
 TEST(PowerLoss, EveryFileIsAsAtASealOrAbsent) {
   const std::uint64_t seed = from_environment("SPILLFS_MODEL_SEED", 1);
-  PowerModel(seed, {}).run(from_environment("SPILLFS_POWER_LOSSES", 300));
+  PowerModel(seed, {}).run(from_environment("SPILLFS_POWER_LOSSES", 200));
 }
 
 TEST(PowerLoss, EveryFileIsAsAtASealOrAbsentPastThePageCache) {
   const std::uint64_t seed = from_environment("SPILLFS_MODEL_SEED", 1) + 1000;
   PowerModel(seed, {.write_directly = [](pid_t) { return true; }})
-      .run(from_environment("SPILLFS_POWER_LOSSES", 300));
+      .run(from_environment("SPILLFS_POWER_LOSSES", 200));
 }
 
 }  // namespace
