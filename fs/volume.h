@@ -321,7 +321,9 @@ class Volume {
       REQUIRES(vnode.mutex);
   void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
-  Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
+  static constexpr std::uint64_t kAllBytes = ~std::uint64_t{0};
+  Result<> before_change_in_place(Vnode& vnode, std::uint64_t keeps = kAllBytes)
+      REQUIRES(vnode.mutex);
   bool evict_largest(const Vnode& keep);
   void settle_private(Vnode& vnode) REQUIRES(vnode.mutex);
   // Fills `into` from `offset`, which with it lies inside the file.
