@@ -441,6 +441,7 @@ Result<bool> Volume::sum_again(InodeId id) {
   const auto segment =
       SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));
   auto sums = sums_of(*segment);
+  SPILLFS_TRY(segment->sync());  // after a power cut the bytes match the sums
   ExclusiveLock lock(vnode->mutex);
   if (!may_sum(*vnode) || vnode->changes_in_place != change) return true;
   if (!sums) return tl::unexpected(sums.error());
