@@ -242,8 +242,9 @@ class Volume {
   struct FusedState {
     DirectoryId directory{};
     std::uint64_t bytes = 0;
-    std::uint64_t live = 0;  // with those that are being written
-    bool damaged = false;    // could not be compacted: left as it is until the next start
+    std::uint64_t live = 0;    // with those that are being written
+    bool damaged = false;      // could not be compacted: left as it is until the next start
+    std::uint64_t synced = 0;  // no record behind this offset has ever been synced for its file
   };
   // A record that is being moved.
   struct Copy {
@@ -371,6 +372,9 @@ class Volume {
   void commit_record(const Location& location) EXCLUDES(fused_mutex_);
   void abandon_record(SegmentId segment, std::uint64_t length) EXCLUDES(fused_mutex_);
   void kill_record(const Location& location) EXCLUDES(fused_mutex_);
+  void note_synced(const Location& record) EXCLUDES(fused_mutex_);
+  bool may_be_synced(const Location& location) EXCLUDES(fused_mutex_);
+  Result<> sync_bytes(const Location& location);
   static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);

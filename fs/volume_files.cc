@@ -352,7 +352,9 @@ Result<> Volume::fsync(HandleId id) {
   if (location.placement != Placement::kNowhere) {
     SPILLFS_TRY(segments_->sync_directory(location.directory));
   }
-  return index_->sync();
+  SPILLFS_TRY(index_->sync());
+  if (location.placement == Placement::kFused) note_synced(location);
+  return {};
 }
 
 Result<> Volume::fsync_directory(InodeId id) {

@@ -364,8 +364,7 @@ Result<> Volume::sync_copies(const std::vector<Copy>& copies) {
   SegmentId synced = kNoSegment;  // they come in order, a segment after the other
   for (const Copy& copy : copies) {
     if (copy.to.segment == synced) continue;
-    const auto file = SPILLFS_TRY(segments_->open_fused(copy.to.segment, copy.to.directory));
-    SPILLFS_TRY(file->sync());
+    SPILLFS_TRY(sync_bytes(copy.to));
     synced = copy.to.segment;
   }
   return {};
@@ -390,6 +389,7 @@ Result<bool> Volume::name_copy(const Copy& copy) {
   const auto file = SPILLFS_TRY(opened);
   SPILLFS_TRY(index_->commit(batch));
   commit_record(copy.to);
+  if (may_be_synced(copy.from)) note_synced(copy.to);
   kill_record(copy.from);
   vnode.inode = std::move(moved);
   if (file != nullptr) vnode.fused = file;

@@ -95,8 +95,10 @@ Result<> Volume::recover_fused() {
     if (page.empty()) return {};
     for (const index::Segment& segment : page) {
       MutexLock lock(fused_mutex_);
-      fused_states_[number(segment.id)] = {
-          .directory = segment.directory, .bytes = segment.bytes, .live = segment.live};
+      fused_states_[number(segment.id)] = {.directory = segment.directory,
+                                           .bytes = segment.bytes,
+                                           .live = segment.live,
+                                           .synced = kAllBytes};
       space_.add_dead(segment.bytes - segment.live);
     }
     after = page.back().id;

@@ -71,6 +71,8 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   const index::Inode before = vnode.inode;
   const bool moved = before.location.segment != sealed.location.segment ||
                      before.location.record_offset != sealed.location.record_offset;
+  // A power cut must not lose what was synced before.
+  if (moved && may_be_synced(before.location)) SPILLFS_TRY(sync_bytes(sealed.location));
   if (moved) release_location(before, batch);
   batch.put_inodes.push_back(sealed);
   batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
@@ -242,6 +244,34 @@ void Volume::kill_record(const Location& location) {
   MutexLock lock(fused_mutex_);
   fused_states_[number(location.segment)].live -= location.record_length;
   space_.add_dead(location.record_length);
+}
+
+// The record has been synced for its file.
+void Volume::note_synced(const Location& record) {
+  MutexLock lock(fused_mutex_);
+  const auto found = fused_states_.find(number(record.segment));
+  if (found == fused_states_.end()) return;
+  std::uint64_t& synced = found->second.synced;
+  synced = std::max(synced, record.record_offset + record.record_length);
+}
+
+// Whether the location is a record that somebody may have synced.
+bool Volume::may_be_synced(const Location& location) {
+  if (location.placement != Placement::kFused) return false;
+  MutexLock lock(fused_mutex_);
+  const auto found = fused_states_.find(number(location.segment));
+  return found == fused_states_.end() || location.record_offset < found->second.synced;
+}
+
+// The bytes survive power loss.
+Result<> Volume::sync_bytes(const Location& location) {
+  if (location.placement == Placement::kNowhere) return {};
+  const std::string path = storage::segment_path(
+      location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate,
+      location.segment);
+  const auto file = SPILLFS_TRY(segments_->device(location.directory).open(path));
+  SPILLFS_TRY(file->sync());
+  return segments_->sync_directory(location.directory);
 }
 
 }  // namespace spillfs::fs
