@@ -390,6 +390,7 @@ class Volume {
   Result<> recover_orphan(const index::QueueEntry& entry);
   Result<> recover_opening(const index::QueueEntry& entry);
   Result<> recover_fused();
+  Result<> leave_numbers_in_use();
 
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "fs/attributes.h"
@@ -12,11 +13,13 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::size_t kPage = 1000;
+constexpr std::uint64_t kNobodysNumbers = std::uint64_t{1} << 62;  // no store gets that far
 
 }  // namespace
 
 Result<> Volume::recover() {
   SPILLFS_TRY(make_root());
+  SPILLFS_TRY(leave_numbers_in_use());
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
@@ -45,6 +48,24 @@ Result<> Volume::make_root() {
                                          .born = now,
                                          .parent = kRootInode}},
                          .totals = {.inodes = 1}});
+}
+
+// A power cut may leave segments whose numbers the index has forgotten: no new one gets these.
+Result<> Volume::leave_numbers_in_use() {
+  std::uint64_t highest = 0;
+  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
+    const auto found = segments_->list(DirectoryId{static_cast<std::uint16_t>(i)});
+    if (!found) spdlog::warn("data directory {}: {}", i, describe(found.error()));
+    if (!found) continue;
+    for (const auto& [kind, id] : *found) {
+      if (number(id) < kNobodysNumbers) highest = std::max(highest, number(id));
+    }
+  }
+  const std::uint64_t next = SPILLFS_TRY(index_->reserve(index::Counter::kSegment, 0));
+  if (next <= highest) {
+    SPILLFS_TRY(index_->reserve(index::Counter::kSegment, highest + 1 - next));
+  }
+  return {};
 }
 
 // A file that was created and never sealed is gone.
