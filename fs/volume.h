@@ -348,7 +348,9 @@ class Volume {
       REQUIRES(vnode.mutex);
   void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
-  Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
+  static constexpr std::uint64_t kAllBytes = ~std::uint64_t{0};
+  Result<> before_change_in_place(Vnode& vnode, std::uint64_t keeps = kAllBytes)
+      REQUIRES(vnode.mutex);
   bool evict_largest(const Vnode& keep);
   void settle_private(Vnode& vnode) REQUIRES(vnode.mutex);
   // Fills `into` from `offset`, which with it lies inside the file.
@@ -409,6 +411,7 @@ class Volume {
   Result<Syncer::Request> sync_request(HandleId id);
   Result<> note_on_disk(Vnode& vnode, const Location& location, index::Epoch sealed_in)
       EXCLUDES(vnode.mutex);
+  Result<> sync_bytes(const Location& location);
   Result<> sync_devices();
   Result<> end_epoch() REQUIRES(sync_run_);
   Result<> sync_at_end() EXCLUDES(sync_run_);
@@ -419,6 +422,7 @@ class Volume {
   // volume_power_loss.cc
   Result<> recover_epochs();
   Result<> remove_strays();
+  Result<> leave_numbers_in_use();
   bool is_doubtful(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<> prove(const VnodeRef& vnode, const std::stop_token& stop = {}) EXCLUDES(vnode->mutex);
   Result<> drop_lost(const VnodeRef& vnode) EXCLUDES(vnode->mutex);

@@ -30,11 +30,18 @@ Result<> Volume::stamp(Vnode& vnode, index::Inode& sealed) {
     unsynced_ = true;  // it may have been changed in place
     return {};
   }
-  if (sealed.location.placement == Placement::kPrivate) return vnode.segment->sync();
-  const auto file =
-      SPILLFS_TRY(segments_->open_fused(sealed.location.segment, sealed.location.directory));
+  return sync_bytes(sealed.location);
+}
+
+// The bytes survive power loss.
+Result<> Volume::sync_bytes(const Location& location) {
+  if (location.placement == Placement::kNowhere) return {};
+  const std::string path = storage::segment_path(
+      location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate,
+      location.segment);
+  const auto file = SPILLFS_TRY(segments_->device(location.directory).open(path));
   SPILLFS_TRY(file->sync());
-  return segments_->sync_directory(sealed.location.directory);
+  return segments_->sync_directory(location.directory);
 }
 
 bool Volume::closes_slowly(HandleId id) {
@@ -72,12 +79,14 @@ Result<Syncer::Request> Volume::sync_request(HandleId id) {
   return request;
 }
 
-// What the inode was sealed with is on disk, unless it has been sealed with something else since.
+// What the inode was sealed with is on disk. Where it has been sealed with something else since,
+// that has to follow: the power must not take both.
 Result<> Volume::note_on_disk(Vnode& vnode, const Location& location, index::Epoch sealed_in) {
   ExclusiveLock lock(vnode.mutex);
-  const bool same = vnode.loaded && !vnode.unsealed && vnode.inode.location == location &&
-                    vnode.inode.sealed_in == sealed_in;
-  if (!same || sealed_in == index::kOnDisk || vnode.inode.links == 0) return {};
+  if (!vnode.loaded || vnode.unsealed || vnode.inode.links == 0) return {};
+  if (vnode.inode.sealed_in == index::kOnDisk) return {};
+  const bool same = vnode.inode.location == location && vnode.inode.sealed_in == sealed_in;
+  if (!same) SPILLFS_TRY(sync_bytes(vnode.inode.location));
   index::Inode after = vnode.inode;
   after.sealed_in = index::kOnDisk;
   SPILLFS_TRY(index_->commit({.put_inodes = {after}}));

@@ -245,15 +245,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
     SPILLFS_TRY(vnode.staged->truncate(size));
   } else if (size != vnode.size) {
     SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
-    SPILLFS_TRY(before_change_in_place(vnode));
-    if (size < vnode.inode.size && vnode.inode.location.placement == Placement::kPrivate) {
-      index::Inode shorter = vnode.inode;
-      shorter.size = shorter.location.length = size;
-      SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
-      vnode.inode = std::move(shorter);
-      // What is on disk must not be shorter than the index says after a loss of power.
-      if (epochs_.on_disk(vnode.inode.sealed_in)) SPILLFS_TRY(index_->sync());
-    }
+    SPILLFS_TRY(before_change_in_place(vnode, size));
     auto cut = vnode.segment->truncate(size);
     // What the kernel reads or writes by itself takes no stream, and has no sums.
     const bool shared = vnode.backing != 0 || may_be_mapped(vnode.segment->id());

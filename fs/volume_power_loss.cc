@@ -3,6 +3,8 @@
 // opens it, and by and by in the background. A file that is not whole goes.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "fs/attributes.h"
 #include "fs/proof.h"
 #include "fs/volume.h"
@@ -11,6 +13,7 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::size_t kPage = 1000;
+constexpr std::uint64_t kNobodysNumbers = std::uint64_t{1} << 62;  // no store gets that far
 
 }  // namespace
 
@@ -24,10 +27,12 @@ Result<> Volume::recover_epochs() {
       spdlog::warn("segments of nobody: {}", describe(removed.error()));
     }
   }
+  const bool may_have_gone_down = options_.boot.empty() || found.boot != options_.boot;
+  if (may_have_gone_down) SPILLFS_TRY(leave_numbers_in_use());
   return index_->commit({.put_sync_mark = epochs_.mark()});
 }
 
-// Segments whose rows did not reach the disk: their numbers are given out again.
+// Segments whose rows did not reach the disk.
 Result<> Volume::remove_strays() {
   for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
     const DirectoryId directory{static_cast<std::uint16_t>(i)};
@@ -36,6 +41,24 @@ Result<> Volume::remove_strays() {
       spdlog::debug("segment {} is nobody's", number(file.id));
       SPILLFS_TRY(segments_->remove(file.kind, file.id, directory));
     }
+  }
+  return {};
+}
+
+// No new segment gets the number of one that the index has forgotten and that could not be removed.
+Result<> Volume::leave_numbers_in_use() {
+  std::uint64_t highest = 0;
+  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
+    const auto found = segments_->list(DirectoryId{static_cast<std::uint16_t>(i)});
+    if (!found) spdlog::warn("data directory {}: {}", i, describe(found.error()));
+    if (!found) continue;
+    for (const auto& [kind, id] : *found) {
+      if (number(id) < kNobodysNumbers) highest = std::max(highest, number(id));
+    }
+  }
+  const std::uint64_t next = SPILLFS_TRY(index_->reserve(index::Counter::kSegment, 0));
+  if (next <= highest) {
+    SPILLFS_TRY(index_->reserve(index::Counter::kSegment, highest + 1 - next));
   }
   return {};
 }

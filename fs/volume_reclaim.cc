@@ -365,9 +365,7 @@ Result<> Volume::sync_copies(const std::vector<Copy>& copies) {
   SegmentId synced = kNoSegment;  // they come in order, a segment after the other
   for (const Copy& copy : copies) {
     if (copy.to.segment == synced) continue;
-    const auto file = SPILLFS_TRY(segments_->open_fused(copy.to.segment, copy.to.directory));
-    SPILLFS_TRY(file->sync());
-    SPILLFS_TRY(segments_->sync_directory(copy.to.directory));
+    SPILLFS_TRY(sync_bytes(copy.to));
     synced = copy.to.segment;
   }
   return {};

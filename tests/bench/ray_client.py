@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ray's own FileSystemStorage on a directory, as a process of its own, so that a memory cgroup may
-hold it alone. Prints what it measured as JSON."""
+"""Ray's own FileSystemStorage on directories that take turns, as a process of its own, so that a
+memory cgroup may hold it alone. Prints what it measured as JSON: {label: {metric: [values]}}."""
 import argparse
 import collections
 import contextlib
 import json
 import os
 import resource
-import statistics
 import time
 
 from ray._private.external_storage import FileSystemStorage
@@ -15,7 +14,7 @@ from ray._raylet import ObjectRef
 
 import machine
 
-TRIPS = 7
+TRIPS = 3  # a round
 
 
 class CoreWorker:
@@ -47,7 +46,7 @@ class Meter:
     """Seconds and CPU seconds, of the client with its daemon and of the whole machine."""
 
     def __init__(self, pids, gigabytes):
-        self.pids, self.gigabytes = pids, gigabytes
+        self.pids, self.gigabytes = list(pids), gigabytes
         self.values = collections.defaultdict(list)
 
     def now(self):
@@ -74,8 +73,8 @@ class Meter:
 class RayFiles:
     """What Ray does with a number of objects in a number of files, one after the other."""
 
-    def __init__(self, asked, worker):
-        self.storage = FileSystemStorage("benchmark", asked.directory)
+    def __init__(self, directory, asked, worker):
+        self.storage = FileSystemStorage("benchmark", directory)
         self.storage._core_worker = worker
         self.files = [[ObjectRef(os.urandom(28)) for _ in range(asked.count // asked.files)]
                       for _ in range(asked.files)]
@@ -94,44 +93,69 @@ class RayFiles:
             self.storage.delete_spilled_objects(places)
 
 
-def measure(asked, meter, worker):
-    """Medians of several trips in one process, then a cold restore. Below a virtual machine the host
-    gives memory at its first use, which takes longer than the disk, and takes back what is free: a
-    trip alone would measure that."""
-    ray = RayFiles(asked, worker)
-    for _ in range(TRIPS):
-        with meter.measure("spill"):
-            ray.spill()
-        with meter.measure("restore"):
-            ray.restore()
-        worker.check()
-        with meter.time("delete ms", 1e3):
-            ray.delete()
-    ray.spill()
-    if machine.drop_caches("1"):
-        with meter.measure("restore cold"):
-            ray.restore()
-        worker.check()
-    ray.delete()
-    ray.storage.destroy_external_storage()
+class Target:
+    """A directory, and what was measured there."""
+
+    def __init__(self, words, asked, worker):
+        self.label, directory, *pids = words
+        self.meter = Meter(map(int, pids), asked.size * asked.count / 1e9)
+        self.worker = worker
+        self.ray = RayFiles(directory, asked, worker)
+
+    def warm_trip(self):
+        with self.meter.measure("spill"):
+            self.ray.spill()
+        with self.meter.measure("restore"):
+            self.ray.restore()
+        self.worker.check()
+        with self.meter.time("delete ms", 1e3):
+            self.ray.delete()
+        os.sync()  # what one has left to write back is not the next one's burden
+
+    def cold_trip(self):
+        self.ray.spill()
+        if machine.drop_caches("1"):
+            with self.meter.measure("restore cold"):
+                self.ray.restore()
+            self.worker.check()
+        self.ray.delete()
+        os.sync()
+
+
+def measure(targets, rounds):
+    """Below a virtual machine the host gives memory at its first use, which takes longer than the
+    disk, and takes back what is free: a trip alone would measure that. So all take turns in one
+    process, many times, and the page cache is dropped only when the warm trips are over."""
+    for target in targets:
+        target.warm_trip()
+        target.meter.values.clear()
+    for _ in range(rounds * TRIPS):
+        for target in targets:
+            target.warm_trip()
+    for _ in range(rounds):
+        for target in targets:
+            target.cold_trip()
+    for target in targets:
+        target.ray.storage.destroy_external_storage()
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("directory")
+    parser.add_argument("--target", nargs="+", action="append", required=True,
+                        metavar="LABEL DIRECTORY PID", help="PIDs: those of its daemon")
+    parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--files", type=int, default=1)
     parser.add_argument("--cgroup")
-    parser.add_argument("--pids", default="", help="the daemon's processes")
     asked = parser.parse_args()
     if asked.cgroup:
         with open(os.path.join(asked.cgroup, "cgroup.procs"), "w", encoding="ascii") as group:
             group.write(str(os.getpid()))
-    pids = [int(pid) for pid in asked.pids.split(",") if pid]
-    meter = Meter(pids, asked.size * asked.count / 1e9)
-    measure(asked, meter, CoreWorker(asked.size))
-    print(json.dumps({name: statistics.median(all_of) for name, all_of in meter.values.items()}))
+    worker = CoreWorker(asked.size)
+    targets = [Target(words, asked, worker) for words in asked.target]
+    measure(targets, asked.rounds)
+    print(json.dumps({target.label: target.meter.values for target in targets}))
 
 
 if __name__ == "__main__":

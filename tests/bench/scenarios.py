@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured. A scenario takes one target through one round and returns {metric: value}; a
-metric's name ends with its unit."""
+"""What is measured. A scenario takes one target through one round and returns {metric: value}, or all
+of them through all rounds and returns {label: {metric: [values]}}; a metric's name ends with its
+unit."""
 import contextlib
 import dataclasses
 import json
@@ -47,6 +48,7 @@ class Scenario:
     kinds: tuple = ("disk", "spillfs", "other")
     repeat: bool = True  # False: one round is enough
     mounts: bool = True  # False: starts its target by itself
+    together: bool = False  # takes all targets, which take turns in one process
 
 
 def run_child(*command):
@@ -56,24 +58,26 @@ def run_child(*command):
     return json.loads(done.stdout)
 
 
-def run_ray(target, size, count, files=1, cgroup=None):
+def run_ray(targets, rounds, size, count, files=1, cgroup=None):
+    words = [word for target in targets
+             for word in ("--target", target.label, target.path, *target.pids())]
     inside = ["--cgroup", cgroup] if cgroup else []
-    return run_child(sys.executable, HERE / "ray_client.py", target.path, "--size", size, "--count",
-                     count, "--files", files, "--pids", ",".join(map(str, target.pids())), *inside)
+    return run_child(sys.executable, HERE / "ray_client.py", *words, "--rounds", rounds, "--size",
+                     size, "--count", count, "--files", files, *inside)
 
 
-def ray_64m(target, size):
-    return run_ray(target, size.pick(64 * MIB, MIB), 8)
+def ray_64m(targets, rounds, size):
+    return run_ray(targets, rounds, size.pick(64 * MIB, MIB), 8)
 
 
-def ray_1m(target, size):
-    return run_ray(target, size.pick(MIB, 64 * KIB), size.pick(256, 16))
+def ray_1m(targets, rounds, size):
+    return run_ray(targets, rounds, size.pick(MIB, 64 * KIB), size.pick(256, 16))
 
 
-def ray_cgroup(target, size):
+def ray_cgroup(targets, rounds, size):
     try:
         with machine.memory_cgroup(CGROUP_LIMIT) as group:
-            return run_ray(target, size.pick(64 * MIB, MIB), 32, 4, group)
+            return run_ray(targets, rounds, size.pick(64 * MIB, MIB), 32, 4, group)
     except machine.NoMemoryController as why:
         raise Skip(str(why)) from why
 
@@ -200,10 +204,10 @@ def remount(target, size, root):
 
 
 ALL = (
-    Scenario("ray-64m", "Ray's FileSystemStorage, 8 objects of 64 MiB in a file", ray_64m),
-    Scenario("ray-1m", "the same, 256 objects of 1 MiB in a file", ray_1m),
+    Scenario("ray-64m", "Ray's FileSystemStorage, 8 objects of 64 MiB in a file", ray_64m, together=True),
+    Scenario("ray-1m", "the same, 256 objects of 1 MiB in a file", ray_1m, together=True),
     Scenario("ray-64m-cgroup", "32 objects of 64 MiB in 4 files, the client in 1.2 GB of memory",
-             ray_cgroup),
+             ray_cgroup, together=True),
     Scenario("small", "a file per object: 4 KiB, 100 KiB, 1 MiB; 1 and 4 threads", small,
              kinds=("disk", "spillfs", "null", "other")),
     Scenario("unlink-64m", "unlink of a 64 MiB file", unlink_64m),

@@ -105,6 +105,23 @@ TEST_F(PowerLossTest, AFileThatWasSyncedIsThere) {
   EXPECT_EQ(read("other"), gone_);
 }
 
+TEST_F(PowerLossTest, AFileThatIsSealedAgainDuringItsSyncStaysThere) {
+  const HandleId handle = open("file");
+  ASSERT_TRUE(volume_->write(handle, as_bytes("bytes"), 0));
+  std::promise<void> sealed_again;
+  volume_->make_names_durable([&](const Result<>&) { sealed_again.get_future().wait(); });
+  Result<> synced = fail(EIO, "not yet");
+  volume_->make_durable(handle, [&](const Result<>& done) { synced = done; });
+  ASSERT_TRUE(volume_->write(handle, as_bytes(large_), 0));
+  ASSERT_TRUE(volume_->flush(handle));
+  sealed_again.set_value();
+  volume_->finish_syncs();
+  EXPECT_TRUE(synced);
+  EXPECT_TRUE(volume_->release(handle));
+  lose_power();
+  EXPECT_EQ(read("file"), large_);
+}
+
 TEST_F(PowerLossTest, SyncAllSyncsEverything) {
   write("small", "bytes");
   write("large", large_);
