@@ -372,6 +372,7 @@ class Volume {
   static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<> identify(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const index::Inode& inode);
   Result<std::string> path_to(const index::Inode& inode);

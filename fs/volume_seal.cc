@@ -60,8 +60,8 @@ Result<> Volume::seal_private(Vnode& vnode) {
   const bool named = vnode.inode.location.segment == sealed.location.segment;
   if (!named || vnode.opening) {
     batch.erase_queue.push_back({index::QueueKind::kOpening, number(vnode.segment->id())});
-    SPILLFS_TRY(vnode.segment->identify(segments_->store_id(), vnode.id, {}));
   }
+  SPILLFS_TRY(identify(vnode));
   SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
   vnode.opening = false;
   return {};
@@ -135,6 +135,18 @@ Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
 
 Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
   return SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA)).value_or("");
+}
+
+// So that a lost index can be made again.
+Result<> Volume::identify(Vnode& vnode) {
+  const std::string path =
+      SPILLFS_TRY(vnode.unsealed ? path_to(vnode.inode) : path_of(vnode.inode));
+  return vnode.segment->identify({.store = segments_->store_id(),
+                                  .inode = vnode.id,
+                                  .mode = vnode.inode.mode,
+                                  .uid = vnode.inode.uid,
+                                  .gid = vnode.inode.gid,
+                                  .path = path});
 }
 
 // Where the inode is in the mount, by the last name it was given; empty where that is gone.
