@@ -38,6 +38,13 @@ struct StatusCommand {
 };
 ExitCode run_status(const StatusCommand& command, Streams streams);
 
+struct ScrubCommand {
+  std::string mountpoint;
+  bool json = false;
+  bool progress = false;  // on `err`, for a terminal
+};
+ExitCode run_scrub(const ScrubCommand& command, Streams streams);
+
 struct CheckCommand {
   std::string store;
 };

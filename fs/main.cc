@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <functional>
@@ -51,6 +53,13 @@ int run(int argc, char** argv) {
   verb->add_option("mountpoint", status.mountpoint);
   verb->add_flag("--json", status.json);
   verb->callback([&] { code = run_status(status, streams); });
+
+  spillfs::fs::ScrubCommand scrub;
+  scrub.progress = ::isatty(STDERR_FILENO) == 1;
+  verb = app.add_subcommand("scrub", "Compare everything on a mount's disks with its sums");
+  verb->add_option("mountpoint", scrub.mountpoint)->required();
+  verb->add_flag("--json", scrub.json, "the daemon's lines, as they come");
+  verb->callback([&] { code = run_scrub(scrub, streams); });
 
   spillfs::fs::CheckCommand check;
   verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");

@@ -31,6 +31,7 @@ struct MountOptions {
   std::uint64_t write_behind = kGiB;    // bytes of a file
   std::uint64_t read_ahead = 4 * kMiB;  // bytes
   bool background_checksums = true;
+  std::uint64_t scrub_rate = 16 * kMiB;  // bytes a second; 0: no background scrub
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

@@ -238,7 +238,8 @@ Volume::Status Volume::status() {
           .handles = handles_.size(),
           .cached_files = cached_files_,
           .direct_files = direct_files_,
-          .passthrough_files = passthrough_files_};
+          .passthrough_files = passthrough_files_,
+          .damaged = damaged_.count()};
 }
 
 void Volume::set_kernel(Kernel kernel) {

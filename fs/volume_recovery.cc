@@ -20,6 +20,7 @@ Result<> Volume::recover() {
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
+  SPILLFS_TRY(load_damaged());
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kUnsealed,
                               [&](const auto& entry) { return recover_unsealed(entry); }));
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOpening,

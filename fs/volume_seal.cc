@@ -72,6 +72,8 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   const bool moved = before.location.segment != sealed.location.segment ||
                      before.location.record_offset != sealed.location.record_offset;
   if (moved) release_location(before, batch);
+  const bool other_bytes = moved || sealed.size == 0;
+  if (other_bytes) forget_damage(vnode.id, batch);
   batch.put_inodes.push_back(sealed);
   batch.totals.charged += static_cast<std::int64_t>(sealed.charged - before.charged);
   if (vnode.unsealed) {
@@ -79,6 +81,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   }
   SPILLFS_TRY(index_->commit(batch));
   if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
+  if (other_bytes) damaged_.remove(vnode.id);
   space_.settle(vnode.charged, sealed.charged);
   vnode.charged = sealed.charged;
   vnode.inode = std::move(sealed);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/worker.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@
 #include "fs/fuse_session.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
+#include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
 #include "storage/segments.h"
@@ -57,8 +59,10 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests) {
+                        MemoryPressure& memory, Volume& volume, Scrubber& scrubber,
+                        const RequestCounters& requests) {
   const Volume::Status now = volume.status();
+  const Scrubber::Status scrub = scrubber.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
       {"supervisor_pid", start.supervisor},
@@ -79,6 +83,11 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"quota_bytes", now.quota},
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
+      {"scrubbed_bytes", scrub.bytes},
+      {"damaged_files", now.damaged},
+      {"last_full_scrub", scrub.last_full_pass
+                              ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
+                              : "none since the mount"},
       {"requests", requests.counts()},
       {"restart", "a worker that dies ends the mount"},
   };
@@ -162,8 +171,11 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   RequestCounters requests;
+  Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add("status",
+              [&] { return status_text(start, kernel, memory, *volume, scrubber, requests); });
+  control.add_file("scrub", 0400, [&] { return scrubber.open(); });
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));

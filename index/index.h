@@ -81,6 +81,8 @@ enum class QueueKind : std::uint8_t {
   kOrphan = 2,    // id = inode: no names left, perhaps still open
   kOpening = 3,   // id = segment: private, registered and not yet named by an inode
   kDead = 4,      // id = segment: nothing names it; its file can go
+  kDamaged = 5,   // id = inode: its sealed bytes are wrong, it is not opened
+  kScrubbed = 6,  // id = segment: the background scrub has come so far; at most one
 };
 struct QueueEntry {
   QueueKind kind{};
