@@ -64,6 +64,9 @@ int run(int argc, char** argv) {
   spillfs::fs::CheckCommand check;
   verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
   verb->add_option("store", check.store)->required();
+  auto* rebuild = verb->add_flag("--rebuild", check.rebuild,
+                                 "make a new index from the segments, where it is lost");
+  verb->add_flag("--force", check.force, "also where the index can be read")->needs(rebuild);
   verb->callback([&] { code = run_check(check, streams); });
 
   spillfs::fs::DumpCommand dump;

@@ -35,17 +35,7 @@ Result<> Volume::recover() {
 Result<> Volume::make_root() {
   const auto root = SPILLFS_TRY(if_any(index_->inode(kRootInode)));
   if (root) return {};
-  const index::Time now = current_time();
-  // Ray runs as an ordinary user, so the root is open to all, like /tmp.
-  return index_->commit({.put_inodes = {{.id = kRootInode,
-                                         .mode = S_IFDIR | S_ISVTX | 0777,
-                                         .links = 2,
-                                         .accessed = now,
-                                         .modified = now,
-                                         .changed = now,
-                                         .born = now,
-                                         .parent = kRootInode}},
-                         .totals = {.inodes = 1}});
+  return index_->commit({.put_inodes = {new_root()}, .totals = {.inodes = 1}});
 }
 
 // A file that was created and never sealed is gone.

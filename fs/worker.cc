@@ -119,8 +119,8 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
     if (SPILLFS_TRY(segments.list(DirectoryId{static_cast<std::uint16_t>(i)})).empty()) continue;
     return fail(EBADMSG,
                 fmt::format("{} is missing or damaged, but the store has segments; restore the "
-                            "index, or move the segments away to start with an empty store",
-                            store.index_path()));
+                            "index, or make a new one from them with 'spillfs check {} --rebuild'",
+                            store.index_path(), store.path()));
   }
   return {};
 }
@@ -135,21 +135,31 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging) {
+Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
+                                                             const MountOptions& options) {
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
   auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
-  auto segments =
-      SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
+  return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
+}
+
+Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
+                                 std::unique_ptr<storage::Staging> staging) {
+  auto segments = SPILLFS_TRY(open_segments(store, options));
   SPILLFS_TRY(check_index_is_there(store, *segments));
-  auto index = SPILLFS_TRY(index::RocksdbIndex::open(
+  auto index = index::RocksdbIndex::open(
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
                              return store.drop_ballast();
-                           }}));
+                           }});
+  if (!index && index.error().code == EIO) {
+    return fail(EIO,
+                fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",
+                            index.error().context, store.path()));
+  }
+  if (!index) return tl::unexpected(index.error());
   return Volume::Parts{
-      .index = std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
+      .index = *std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
 }
 
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
