@@ -60,6 +60,13 @@ void ControlFiles::add(std::string name, std::function<std::string()> text) {
   texts_.push_back({.name = std::move(name), .text = std::move(text)});
 }
 
+void ControlFiles::add_file(std::string name, mode_t permissions, Opener open) {
+  texts_.push_back({.name = std::move(name),
+                    .text = [] { return std::string(); },
+                    .permissions = permissions,
+                    .open = std::move(open)});
+}
+
 void ControlFiles::add_folder(std::string name, std::unique_ptr<ControlFolder> folder) {
   folders_.push_back({.name = std::move(name), .folder = std::move(folder)});
 }
@@ -95,7 +102,8 @@ Result<struct stat> ControlFiles::attributes(InodeId id) {
   const ControlId control = ControlId::from(id);
   if (ControlFolder* folder = folder_of(control)) return folder->attributes(control);
   if (id == kFolder) return control_stat(control, S_IFDIR | 0555, 0);
-  return control_stat(control, S_IFREG | 0444, SPILLFS_TRY(text(control))->text().size());
+  const Text* file = SPILLFS_TRY(text(control));
+  return control_stat(control, S_IFREG | file->permissions, file->text().size());
 }
 
 Result<std::vector<DirectoryEntry>> ControlFiles::list(InodeId id, std::uint64_t after,
@@ -135,7 +143,8 @@ Result<std::uint64_t> ControlFiles::open(InodeId id) {
   if (ControlFolder* folder = folder_of(control)) {
     reader = SPILLFS_TRY(folder->open(control));
   } else {
-    reader = std::make_unique<TextReader>(SPILLFS_TRY(text(control))->text());
+    const Text* file = SPILLFS_TRY(text(control));
+    reader = file->open ? file->open() : std::make_unique<TextReader>(file->text());
   }
   auto opened = std::make_shared<Open>();
   {

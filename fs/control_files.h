@@ -74,6 +74,9 @@ class ControlFiles {
 
   // `text` is asked for at every open and stat.
   void add(std::string name, std::function<std::string()> text);
+  // A file that is more than a text; its size is told as 0.
+  using Opener = std::function<std::unique_ptr<ControlReader>()>;
+  void add_file(std::string name, mode_t permissions, Opener open);
   void add_folder(std::string name, std::unique_ptr<ControlFolder> folder);
 
   static bool owns(InodeId id) { return number(id) >= number(kFolder); }
@@ -96,6 +99,8 @@ class ControlFiles {
   struct Text {
     std::string name;
     std::function<std::string()> text;
+    mode_t permissions = 0444;
+    Opener open = nullptr;  // instead of the text
   };
   struct Folder {
     std::string name;

@@ -194,6 +194,9 @@ std::vector<OptionSpec> make_table() {
        "what survives a loss of power: process (what was fsynced), fsync (what was closed), "
        "interval=SECONDS (what was closed that long ago)",
        set_durability, show_durability},
+      {"scrub_rate", "SIZE", "16MiB",
+       "bytes a second that the background scrub compares with their sums; 0: none",
+       set_size(&O::scrub_rate, 0, kNoLimit), show_size(&O::scrub_rate)},
       {"threads", "N", "4", "threads that receive requests", set_threads,
        [](const O& o) { return std::to_string(o.threads); }},
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",

@@ -35,6 +35,7 @@ struct MountOptions {
   bool background_checksums = true;
   Durability durability = Durability::kProcess;
   std::chrono::milliseconds sync_interval{0};  // of kInterval
+  std::uint64_t scrub_rate = 16 * kMiB;        // bytes a second; 0: no background scrub
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

@@ -247,7 +247,8 @@ Volume::Status Volume::status() {
           .passthrough_files = passthrough_files_,
           .sync_requests = syncer_.requests(),
           .sync_groups = syncer_.groups(),
-          .unsynced = unsynced_};
+          .unsynced = unsynced_,
+          .damaged = damaged_.count()};
 }
 
 void Volume::set_kernel(Kernel kernel) {

@@ -27,6 +27,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/damage.h"
+#include "fs/sealed_bytes.h"
 #include "fs/space.h"
 #include "fs/sync_epochs.h"
 #include "fs/syncer.h"
@@ -207,6 +209,15 @@ class Volume {
   Result<std::vector<index::Segment>> list_segments(SegmentId after, std::size_t limit);
   Result<SegmentFile> open_segment(SegmentId id);
 
+  // Compares the files in the first segment above `after` with their sums, as they are on the disk.
+  // Those whose bytes are wrong are EIO to open from then on, also after a restart, until they are
+  // truncated to nothing, removed, or found whole again. ENOENT when there is no such segment,
+  // ECANCELED when options.pace says to stop.
+  Result<Scrubbed> scrub_next(SegmentId after, const ScrubOptions& options);
+  // Where a scrub that was stopped goes on; outlives the process. kNoSegment: at the start.
+  Result<SegmentId> scrub_position();
+  Result<> keep_scrub_position(SegmentId position);
+
   Result<struct statvfs> statfs();
   struct Status {
     std::int64_t inodes = 0;
@@ -215,7 +226,8 @@ class Volume {
     // Private segments so far, by how they are written.
     std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
     std::uint64_t sync_requests = 0, sync_groups = 0;  // answered together
-    bool unsynced = false;  // something was sealed since the last sync of everything
+    bool unsynced = false;    // something was sealed since the last sync of everything
+    std::size_t damaged = 0;  // files that scrub has found to be wrong
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
@@ -376,6 +388,17 @@ class Volume {
   Result<> catch_up_with_writers(Vnode& vnode) EXCLUDES(vnode.mutex);
   bool sweep() EXCLUDES(reclaim_mutex_);
 
+  // volume_scrub.cc
+  struct ScrubWalk;
+  void scrub_superblock(const index::Segment& segment, ScrubWalk& walk);
+  Result<> scrub_records(const index::Segment& segment, ScrubWalk& walk);
+  Result<> scrub_inode(InodeId id, const index::Record& at, ScrubWalk& walk);
+  Result<> confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& found);
+  Result<> confirm_whole(const index::Inode& seen);
+  Result<> load_damaged();
+  void forget_damage(InodeId id, index::Batch& batch);
+  Result<> refuse_damaged(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+
   // volume_objects.cc: what Ray wrote
   static void scan(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
   Result<std::vector<storage::RayObject>> find_objects(Vnode& vnode, storage::RayTail tail)
@@ -401,6 +424,7 @@ class Volume {
   static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<> identify(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const index::Inode& inode);
   Result<std::string> path_to(const index::Inode& inode);
@@ -474,6 +498,7 @@ class Volume {
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   std::atomic<std::int64_t> inodes_{0};
+  DamagedFiles damaged_;
   std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
   std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;

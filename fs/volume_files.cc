@@ -92,6 +92,7 @@ Result<Opened> Volume::open_file(InodeId id, int flags, pid_t pid) {
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, pid_t pid) {
+  SPILLFS_TRY(refuse_damaged(*vnode));
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
   if (may_write(flags)) vnode->writer = pid;
@@ -235,7 +236,9 @@ Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
 
 Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   SPILLFS_TRY(range_end(size, 0));
-  SPILLFS_TRY(open_content(vnode));
+  // Of a file that becomes empty the bytes may be lost.
+  auto opened = open_content(vnode);
+  if (!opened && (size != 0 || opened.error().code != EIO)) return opened;
   SPILLFS_TRY(catch_up(vnode));
   const bool to_empty = size == 0 && vnode.segment == nullptr;
   if (to_empty) {

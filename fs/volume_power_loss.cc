@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "fs/attributes.h"
 #include "fs/proof.h"
@@ -34,9 +35,15 @@ Result<> Volume::recover_epochs() {
 
 // Segments whose rows did not reach the disk.
 Result<> Volume::remove_strays() {
+  std::unordered_set<std::uint64_t> spared;
+  SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kSpared, [&](const auto& entry) {
+    spared.insert(entry.id);
+    return Result<>();
+  }));
   for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
     const DirectoryId directory{static_cast<std::uint16_t>(i)};
     for (const storage::FoundSegment& file : SPILLFS_TRY(segments_->list(directory))) {
+      if (spared.contains(number(file.id))) continue;
       if (SPILLFS_TRY(if_any(index_->segment(file.id)))) continue;
       spdlog::debug("segment {} is nobody's", number(file.id));
       SPILLFS_TRY(segments_->remove(file.kind, file.id, directory));

@@ -146,7 +146,9 @@ Result<> Volume::reclaim_orphans(std::span<const VnodeRef> orphans) NO_THREAD_SA
       continue;
     }
     locked.push_back(vnode);
-    if (vnode->inode.links == 0) erase_orphan(*vnode, batch);
+    if (vnode->inode.links != 0) continue;
+    erase_orphan(*vnode, batch);
+    forget_damage(vnode->id, batch);
   }
   auto done = locked.empty() ? Result<>() : index_->commit(batch);
   for (const VnodeRef& vnode : locked) {
@@ -182,6 +184,7 @@ void Volume::erase_orphan(const Vnode& vnode, index::Batch& batch) {
 void Volume::bury(Vnode& vnode) {
   const Location& location = vnode.inode.location;
   --inodes_;
+  damaged_.remove(vnode.id);
   if (location.placement == Placement::kFused) kill_record(location);
   SegmentId segment = unnamed_segment(vnode);
   if (segment == kNoSegment && location.placement == Placement::kPrivate) {

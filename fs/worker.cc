@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/worker.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #include "fs/fuse_session.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
+#include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
 #include "storage/segments.h"
@@ -72,8 +74,10 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests) {
+                        MemoryPressure& memory, Volume& volume, Scrubber& scrubber,
+                        const RequestCounters& requests) {
   const Volume::Status now = volume.status();
+  const Scrubber::Status scrub = scrubber.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
       {"supervisor_pid", start.supervisor},
@@ -97,6 +101,11 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"quota_bytes", now.quota},
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
+      {"scrubbed_bytes", scrub.bytes},
+      {"damaged_files", now.damaged},
+      {"last_full_scrub", scrub.last_full_pass
+                              ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
+                              : "none since the mount"},
       {"requests", requests.counts()},
       {"restart", "a worker that dies ends the mount"},
   };
@@ -128,8 +137,8 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
     if (SPILLFS_TRY(segments.list(DirectoryId{static_cast<std::uint16_t>(i)})).empty()) continue;
     return fail(EBADMSG,
                 fmt::format("{} is missing or damaged, but the store has segments; restore the "
-                            "index, or move the segments away to start with an empty store",
-                            store.index_path()));
+                            "index, or make a new one from them with 'spillfs check {} --rebuild'",
+                            store.index_path(), store.path()));
   }
   return {};
 }
@@ -144,21 +153,31 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging) {
+Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
+                                                             const MountOptions& options) {
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
   auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
-  auto segments =
-      SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
+  return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
+}
+
+Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
+                                 std::unique_ptr<storage::Staging> staging) {
+  auto segments = SPILLFS_TRY(open_segments(store, options));
   SPILLFS_TRY(check_index_is_there(store, *segments));
-  auto index = SPILLFS_TRY(index::RocksdbIndex::open(
+  auto index = index::RocksdbIndex::open(
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
                              return store.drop_ballast();
-                           }}));
+                           }});
+  if (!index && index.error().code == EIO) {
+    return fail(EIO,
+                fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",
+                            index.error().context, store.path()));
+  }
+  if (!index) return tl::unexpected(index.error());
   return Volume::Parts{
-      .index = std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
+      .index = *std::move(index), .segments = std::move(segments), .staging = std::move(staging)};
 }
 
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
@@ -180,8 +199,11 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   RequestCounters requests;
+  Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add("status",
+              [&] { return status_text(start, kernel, memory, *volume, scrubber, requests); });
+  control.add_file("scrub", 0400, [&] { return scrubber.open(); });
   control.add("config", [&] { return format_options(start.options); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));

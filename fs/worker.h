@@ -26,7 +26,10 @@ struct WorkerStart {
 // Serves; calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready);
 
-// The segments and the index of a store, for whoever holds its lock.
+// The segments of a store, for whoever holds its lock.
+Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
+                                                             const MountOptions& options);
+// As well, with the index.
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
                                  std::unique_ptr<storage::Staging> staging);
 

@@ -87,6 +87,9 @@ enum class QueueKind : std::uint8_t {
   kOrphan = 2,    // id = inode: no names left, perhaps still open
   kOpening = 3,   // id = segment: private, registered and not yet named by an inode
   kDead = 4,      // id = segment: nothing names it; its file can go
+  kDamaged = 5,   // id = inode: its sealed bytes are wrong, it is not opened
+  kScrubbed = 6,  // id = segment: the background scrub has come so far; at most one
+  kSpared = 7,    // id = segment: a rebuild of the index left its file as it is, without a row
 };
 struct QueueEntry {
   QueueKind kind{};

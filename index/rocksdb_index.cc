@@ -105,6 +105,8 @@ Result<> RocksdbIndex::scan(
   return result_of(at->status(), fmt::format("walk {}", kFamilyNames.at(of)));
 }
 
+Result<> RocksdbIndex::verify() { return result_of(db_->VerifyChecksum(), "verify the index"); }
+
 Result<> RocksdbIndex::sync() { return result_of(db_->SyncWAL(), "sync the index"); }
 
 Result<Inode> RocksdbIndex::inode(InodeId id) {

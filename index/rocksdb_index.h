@@ -36,6 +36,8 @@ class RocksdbIndex final : public Index {
   static Result<std::unique_ptr<RocksdbIndex>> open(const std::string& folder,
                                                     RocksdbOptions options);
   ~RocksdbIndex() override;
+  // Reads every block of the database and compares it with its checksum.
+  Result<> verify();
 
   Result<> commit(const Batch& batch) override;
   Result<> sync() override;

@@ -52,6 +52,11 @@ class File {
 
   // Fills `into` from `offset`; fewer bytes only at the end of the file.
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
+  // As read(), from the disk where the file system can, whatever the page cache has; what is cached
+  // stays so. The memory, its length and `offset` are multiples of kDirectAlignment.
+  virtual Result<std::size_t> read_direct(MutableBytes into, std::uint64_t offset) {
+    return read(into, offset);
+  }
   // Writes all of `from`, or fails; after a failure any part of the range may have changed.
   virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
   // As write(), of `parts` one after the other.
