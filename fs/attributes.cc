@@ -26,6 +26,20 @@ index::Time to_time(const timespec& time) {
   return {.seconds = time.tv_sec, .nanoseconds = static_cast<std::uint32_t>(time.tv_nsec)};
 }
 
+// Ray runs as an ordinary user, so the root is open to all, like /tmp.
+index::Inode new_root() {
+  const index::Time now = current_time();
+  return {.id = kRootInode,
+          .mode = S_IFDIR | S_ISVTX | 0777,
+          .links = 2,
+          .accessed = now,
+          .modified = now,
+          .changed = now,
+          .born = now,
+          .parent = kRootInode,
+          .text = {}};
+}
+
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name) {
   inode.parent = parent.id;
   if (!S_ISLNK(inode.mode)) inode.text = name;

@@ -16,6 +16,9 @@ namespace spillfs::fs {
 index::Time current_time();
 index::Time to_time(const timespec& time);
 
+// The root of a new store.
+index::Inode new_root();
+
 // The inode was given this name, its latest.
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name);
 

@@ -151,6 +151,7 @@ class Checker {
     if (rows.empty() || rows[0].offset != at.record_offset || rows[0].inode != inode.id) {
       found("inode {} is not the owner of its record", id);
     }
+    if (inode.links == 0) return {};  // nobody will read it
     const auto file = segments_.open_fused(at.segment, at.directory);
     if (!file) {
       found("inode {}: {}", id, file.error().context);
@@ -184,6 +185,7 @@ class Checker {
     if (!segment || segment->inode != inode.id) {
       found("inode {} is not the owner of segment {}", id, number(at.segment));
     }
+    if (inode.links == 0) return {};  // nobody will read it
     const auto open = segments_.open_private(at.segment, at.directory, at.length);
     if (!open) {
       found("inode {}: {}", id, open.error().context);

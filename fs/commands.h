@@ -53,9 +53,20 @@ struct StatusCommand {
 };
 ExitCode run_status(const StatusCommand& command, Streams streams);
 
+struct ScrubCommand {
+  std::string mountpoint;
+  bool json = false;
+  bool progress = false;  // on `err`, for a terminal
+};
+ExitCode run_scrub(const ScrubCommand& command, Streams streams);
+
 struct CheckCommand {
   std::string store;
+  bool rebuild = false;
+  bool force = false;  // a rebuild though the index can be read
 };
+// With command.rebuild, for run_check().
+ExitCode run_rebuild(const CheckCommand& command, Streams streams);
 ExitCode run_check(const CheckCommand& command, Streams streams);
 
 struct DumpCommand {

@@ -29,6 +29,10 @@ class TextReader : public ControlReader {
   const std::string text_;
 };
 
+mode_t permissions_of(ControlAccess access) {
+  return access == ControlAccess::kOwner ? 0400 : 0444;
+}
+
 }  // namespace
 
 InodeId ControlId::node() const {
@@ -58,7 +62,17 @@ struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size) {
 }
 
 void ControlFiles::add(std::string name, std::function<std::string()> text, ControlAccess access) {
-  texts_.push_back({.name = std::move(name), .text = std::move(text), .access = access});
+  texts_.push_back({.name = std::move(name),
+                    .text = std::move(text),
+                    .permissions = permissions_of(access),
+                    .open = nullptr});
+}
+
+void ControlFiles::add_file(std::string name, ControlAccess access, Opener open) {
+  texts_.push_back({.name = std::move(name),
+                    .text = [] { return std::string(); },
+                    .permissions = permissions_of(access),
+                    .open = std::move(open)});
 }
 
 void ControlFiles::add_folder(std::string name, std::unique_ptr<ControlFolder> folder) {
@@ -96,9 +110,8 @@ Result<struct stat> ControlFiles::attributes(InodeId id) {
   const ControlId control = ControlId::from(id);
   if (ControlFolder* folder = folder_of(control)) return folder->attributes(control);
   if (id == kFolder) return control_stat(control, S_IFDIR | 0555, 0);
-  const Text& found = *SPILLFS_TRY(text(control));
-  const mode_t mode = found.access == ControlAccess::kOwner ? 0400 : 0444;
-  return control_stat(control, S_IFREG | mode, found.text().size());
+  const Text* file = SPILLFS_TRY(text(control));
+  return control_stat(control, S_IFREG | file->permissions, file->text().size());
 }
 
 Result<std::vector<DirectoryEntry>> ControlFiles::list(InodeId id, std::uint64_t after,
@@ -143,7 +156,8 @@ Result<std::shared_ptr<ControlFiles::Open>> ControlFiles::open_anew(InodeId id) 
   if (ControlFolder* folder = folder_of(control)) {
     reader = SPILLFS_TRY(folder->open(control));
   } else {
-    reader = std::make_unique<TextReader>(SPILLFS_TRY(text(control))->text());
+    const Text* file = SPILLFS_TRY(text(control));
+    reader = file->open ? file->open() : std::make_unique<TextReader>(file->text());
   }
   auto opened = std::make_shared<Open>();
   {
@@ -169,6 +183,10 @@ Result<std::size_t> ControlFiles::read(InodeId id, std::uint64_t handle, Mutable
     if (found != open_.end()) opened = found->second;
   }
   if (opened == nullptr) {
+    const ControlId control = ControlId::from(id);
+    if (folder_of(control) == nullptr && SPILLFS_TRY(text(control))->open) {
+      return fail(EIO, "what this file reports on has ended with the process that did it");
+    }
     auto anew = SPILLFS_TRY(open_anew(id));
     MutexLock lock(mutex_);
     opened = open_.try_emplace(handle, std::move(anew)).first->second;

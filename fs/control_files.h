@@ -78,6 +78,10 @@ class ControlFiles {
   // `text` is asked for at every open and stat.
   void add(std::string name, std::function<std::string()> text,
            ControlAccess access = ControlAccess::kEveryone);
+  // A file that is more than a text; its size is told as 0. A handle of a process before this one
+  // is EIO: what it began has ended.
+  using Opener = std::function<std::unique_ptr<ControlReader>()>;
+  void add_file(std::string name, ControlAccess access, Opener open);
   void add_folder(std::string name, std::unique_ptr<ControlFolder> folder);
 
   static bool owns(InodeId id) { return number(id) >= number(kFolder); }
@@ -102,7 +106,8 @@ class ControlFiles {
   struct Text {
     std::string name;
     std::function<std::string()> text;
-    ControlAccess access = ControlAccess::kEveryone;
+    mode_t permissions = 0444;
+    Opener open = nullptr;  // instead of the text
   };
   struct Folder {
     std::string name;

@@ -6,7 +6,7 @@ namespace spillfs::fs {
 
 enum ExitCode : int {
   kExitSuccess = 0,
-  kExitProblemsFound = 1,  // check: the store has damage
+  kExitProblemsFound = 1,  // check, scrub: the store has damage
   kExitUsage = 2,          // unknown option, value that does not parse
   kExitMountpoint = 3,     // not a directory, not empty, already mounted, nothing mounted
   kExitStore = 4,          // not a store, of a newer format, damaged, a data directory is missing

@@ -53,8 +53,17 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
     if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
     return volume.open_file(InodeId{id}, flags, caller);
   };
-  serve_or_park(req, "open", open,
-                [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); });
+  const auto reply = [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); };
+  if (volume_of(req).is_doubtful(InodeId{id})) {
+    const auto open_if_whole = [=]() -> Result<Opened> {
+      auto opened = open();
+      // The kernel looks for the name again, and may create a file.
+      if (!opened && opened.error().code == ENOENT) return fail(ESTALE, opened.error().context);
+      return opened;
+    };
+    return serve_slowly(req, "open", open_if_whole, reply);
+  }
+  serve_or_park(req, "open", open, reply);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse_file_info* file) {
@@ -99,12 +108,17 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size,
 
 void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
-  serve_or_park(
-      req, "flush",
-      [handle = handle_of(file), &volume = volume_of(req)](Parking::Try how) {
-        return volume.flush(handle, disk_wait(how));
-      },
-      kReplyDone);
+  const HandleId handle = handle_of(file);
+  Volume& volume = volume_of(req);
+  const auto flush = [=, &volume](Parking::Try how) {
+    return volume.flush(handle, disk_wait(how));
+  };
+  const auto reply = [=, &volume](fuse_req_t r, Result<>& done) {
+    if (!volume.syncs_close(handle)) return reply_with(r, done);
+    volume.make_durable(handle, reply_when_synced(r, "flush"));
+  };
+  if (volume.closes_slowly(handle)) return serve_slowly(req, "flush", flush, reply);
+  serve_or_park(req, "flush", flush, reply);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
@@ -121,10 +135,11 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
 
 void op_fsync(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
-  serve_slowly(
-      req, "fsync",
-      [handle = handle_of(file), &volume = volume_of(req)] { return volume.fsync(handle); },
-      kReplyDone);
+  const auto sync = [=, handle = handle_of(file), &volume = volume_of(req)]() -> Result<> {
+    volume.make_durable(handle, reply_when_synced(req, "fsync"));
+    return {};
+  };
+  serve_slowly(req, "fsync", sync, [](fuse_req_t, Result<>&) {});
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off_t length,
@@ -172,9 +187,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t /*id*/, fuse_file_info* /*file*/) 
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* /*file*/) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
-  serve_slowly(
-      req, "fsyncdir",
-      [id, &volume = volume_of(req)] { return volume.fsync_directory(InodeId{id}); }, kReplyDone);
+  volume_of(req).make_names_durable(reply_when_synced(req, "fsyncdir"));
 }
 
 // A readdir reply being filled.

@@ -44,7 +44,14 @@ auto entry_again(fuse_req_t request) {
 template <class Call>
 void serve_entry(fuse_req_t request, const char* operation, Call call) {
   serve(request, operation, only_once(once(request), call, entry_again(request)),
-        then_forget(once(request), kReplyEntry));
+        when_durable(operation, then_forget(once(request), kReplyEntry)));
+}
+
+// Of a change of names.
+template <class Call>
+void serve_names(fuse_req_t request, const char* operation, Call call) {
+  serve(request, operation, only_once(once(request), call, kDoneBefore),
+        when_durable(operation, then_forget(once(request), kReplyDone)));
 }
 
 template <class Call>
@@ -117,6 +124,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* attributes, int to_s
     if (ControlFiles::owns(InodeId{id})) return refused();
     return volume.set_attributes(InodeId{id}, set);
   };
+  if (set.size && volume_of(req).is_doubtful(InodeId{id})) {
+    return serve_slowly(req, "setattr", change, kReplyAttributes);
+  }
   serve_or_park(req, "setattr", change, kReplyAttributes);
 }
 
@@ -157,18 +167,18 @@ void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name)
     return volume.link(InodeId{id}, InodeId{parent}, text, request);
   };
   serve_or_park(req, "link", only_once(once(req), link, entry_again(req)),
-                then_forget(once(req), kReplyEntry));
+                when_durable("link", then_forget(once(req), kReplyEntry)));
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_change(req, "unlink", [&](RequestId request) -> Result<> {
+  serve_names(req, "unlink", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).unlink(InodeId{parent}, name, request);
   });
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  serve_change(req, "rmdir", [&](RequestId request) -> Result<> {
+  serve_names(req, "rmdir", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{parent}, name)) return refused();
     return volume_of(req).rmdir(InodeId{parent}, name, request);
   });
@@ -184,7 +194,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_
     return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags, request);
   };
   serve_or_park(req, "rename", only_once(once(req), rename, kDoneBefore),
-                then_forget(once(req), kReplyDone));
+                when_durable("rename", then_forget(once(req), kReplyDone)));
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {

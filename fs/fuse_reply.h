@@ -42,6 +42,33 @@ inline void reply_with(fuse_req_t request, Result<>& /*done*/) { fuse_reply_err(
 void reply_with(fuse_req_t request, Result<std::string>& text);  // of a symlink
 void reply_with(fuse_req_t request, Result<struct statvfs>& space);
 
+// Answers once a sync is done.
+inline Syncer::Done reply_when_synced(fuse_req_t request, const char* operation) {
+  return [=](const Result<>& synced) {
+    if (synced) {
+      fuse_reply_err(request, 0);
+    } else {
+      reply_error(request, operation, synced.error());
+    }
+  };
+}
+
+// As `reply`, of a change of names: once it is on disk where the mount promises that.
+template <class Reply>
+auto when_durable(const char* operation, Reply reply) {
+  return [=](fuse_req_t request, auto& result) {
+    Volume& volume = volume_of(request);
+    if (!volume.syncs_names()) return reply(request, result);
+    volume.make_names_durable([=, done = std::move(result)](const Result<>& synced) mutable {
+      if (synced) {
+        reply(request, done);
+      } else {
+        reply_error(request, operation, synced.error());
+      }
+    });
+  };
+}
+
 // Calls, replies with `reply(request, result)` or the error.
 template <class Call, class Reply>
 void serve(fuse_req_t request, const char* operation, Call call, Reply reply) {

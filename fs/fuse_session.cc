@@ -41,7 +41,11 @@ void install_wake_signal() {
 }  // namespace
 
 FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options)
-    : fuse_(std::move(fuse)), options_(options), volume_(volume), parking_(options.space_wait) {
+    : fuse_(std::move(fuse)),
+      options_(options),
+      volume_(volume),
+      finish_syncs_{volume},
+      parking_(options.space_wait) {
   context_ = {.volume = &volume,
               .control = &control,
               .parking = &parking_,

@@ -43,6 +43,12 @@ class FuseSession {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
   };
 
+  // Goes between the session and what is answered through it.
+  struct FinishSyncs {
+    Volume& volume;
+    ~FinishSyncs() { volume.finish_syncs(); }
+  };
+
   FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options);
   Result<> start(MutableBytes init);
   void connect_volume();
@@ -54,6 +60,7 @@ class FuseSession {
   Volume& volume_;
   FuseContext context_;
   std::unique_ptr<fuse_session, Destroy> session_;
+  const FinishSyncs finish_syncs_;
   Parking parking_;  // goes first: what waits is answered through the session
   std::atomic<bool> stopped_{false};
   std::atomic_flag spinning_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <functional>
@@ -64,9 +66,19 @@ int run(int argc, char** argv) {
   verb->add_flag("--json", status.json);
   verb->callback([&] { code = run_status(status, streams); });
 
+  spillfs::fs::ScrubCommand scrub;
+  scrub.progress = ::isatty(STDERR_FILENO) == 1;
+  verb = app.add_subcommand("scrub", "Compare everything on a mount's disks with its sums");
+  verb->add_option("mountpoint", scrub.mountpoint)->required();
+  verb->add_flag("--json", scrub.json, "the daemon's lines, as they come");
+  verb->callback([&] { code = run_scrub(scrub, streams); });
+
   spillfs::fs::CheckCommand check;
   verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
   verb->add_option("store", check.store)->required();
+  auto* rebuild = verb->add_flag("--rebuild", check.rebuild,
+                                 "make a new index from the segments, where it is lost");
+  verb->add_flag("--force", check.force, "also where the index can be read")->needs(rebuild);
   verb->callback([&] { code = run_check(check, streams); });
 
   spillfs::fs::DumpCommand dump;

@@ -52,7 +52,7 @@ Result<> set_threads(MountOptions& options, std::string_view text) {
   return {};
 }
 
-Result<> set_space_wait(MountOptions& options, std::string_view text) {
+Result<std::chrono::milliseconds> parse_time(std::string_view text) {
   std::string_view number = text;
   if (number.ends_with('s')) number.remove_suffix(1);
   double seconds = -1;
@@ -61,7 +61,46 @@ Result<> set_space_wait(MountOptions& options, std::string_view text) {
       !(seconds >= 0 && seconds <= 3600)) {
     return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
   }
-  options.space_wait = std::chrono::milliseconds(std::llround(seconds * 1000));
+  return std::chrono::milliseconds(std::llround(seconds * 1000));
+}
+
+std::string show_time(std::chrono::milliseconds time) {
+  return fmt::format("{}s", static_cast<double>(time.count()) / 1000);
+}
+
+Result<> set_space_wait(MountOptions& options, std::string_view text) {
+  options.space_wait = SPILLFS_TRY(parse_time(text));
+  return {};
+}
+
+constexpr std::string_view kInterval = "interval=";
+constexpr std::chrono::milliseconds kShortestInterval{100};
+
+Result<> set_durability(MountOptions& options, std::string_view text) {
+  if (text.starts_with(kInterval)) {
+    options.sync_interval = SPILLFS_TRY(parse_time(text.substr(kInterval.size())));
+    if (options.sync_interval < kShortestInterval) {
+      return fail(EINVAL, fmt::format("'{}' is shorter than 0.1s", text));
+    }
+    options.durability = Durability::kInterval;
+    return {};
+  }
+  if (text != "process" && text != "fsync") {
+    return fail(EINVAL, fmt::format("'{}' is not process, fsync or interval=SECONDS", text));
+  }
+  options.durability = text == "fsync" ? Durability::kFsync : Durability::kProcess;
+  return {};
+}
+
+std::string show_durability(const MountOptions& options) {
+  switch (options.durability) {
+    case Durability::kProcess:
+      return "process";
+    case Durability::kFsync:
+      return "fsync";
+    case Durability::kInterval:
+      return std::string(kInterval) + show_time(options.sync_interval);
+  }
   return {};
 }
 
@@ -156,13 +195,17 @@ std::vector<OptionSpec> make_table() {
        "make the sums of files that were changed in place, after their last writer",
        set_background_checksums,
        [](const O& o) { return std::string(o.background_checksums ? "yes" : "no"); }},
+      {"durability", "MODE", "process",
+       "what survives a loss of power: process (what was fsynced), fsync (what was closed), "
+       "interval=SECONDS (what was closed that long ago)",
+       set_durability, show_durability},
+      {"scrub_rate", "SIZE", "16MiB",
+       "bytes a second that the background scrub compares with their sums; 0: none",
+       set_size(&O::scrub_rate, 0, kNoLimit), show_size(&O::scrub_rate)},
       {"threads", "N", "4", "threads that receive requests", set_threads,
        [](const O& o) { return std::to_string(o.threads); }},
       {"space_wait", "SECONDS", "10s", "how long a writer waits for reclaim before ENOSPC",
-       set_space_wait,
-       [](const O& o) {
-         return fmt::format("{}s", static_cast<double>(o.space_wait.count()) / 1000);
-       }},
+       set_space_wait, [](const O& o) { return show_time(o.space_wait); }},
       {"without", "NAME[:NAME…]", "none",
        "kernel features to leave unused: all, or of those that --version lists", set_without,
        [](const O& o) { return format_features(o.without); }},

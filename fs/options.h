@@ -17,6 +17,8 @@
 
 namespace spillfs::fs {
 
+enum class Durability : std::uint8_t { kProcess, kFsync, kInterval };
+
 enum class WriteMode : std::uint8_t { kAuto, kDirect, kCached };
 
 struct MountOptions {
@@ -32,6 +34,9 @@ struct MountOptions {
   std::uint64_t write_behind = kGiB;    // bytes of a file
   std::uint64_t read_ahead = 4 * kMiB;  // bytes
   bool background_checksums = true;
+  Durability durability = Durability::kProcess;
+  std::chrono::milliseconds sync_interval{0};  // of kInterval
+  std::uint64_t scrub_rate = 16 * kMiB;        // bytes a second; 0: no background scrub
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

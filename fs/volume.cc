@@ -28,7 +28,8 @@ Volume::Volume(Parts parts, VolumeOptions options)
       options_(std::move(options)),
       write_pool_(options_.write_threads),
       space_(options_.quota),
-      users_(options_.user_quota, ::geteuid()) {}
+      users_(options_.user_quota, ::geteuid()),
+      syncer_(*segments_, *index_) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
   if (parts.open_files == nullptr) parts.open_files = SPILLFS_TRY(OpenFiles::create());
@@ -38,10 +39,12 @@ Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options)
     volume->reclaimer_ =
         std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
   }
+  volume->start_syncing();
   return volume;
 }
 
 Volume::~Volume() {
+  stop_syncing();
   reclaimer_.request_stop();
   kick_reclaim();
   if (reclaimer_.joinable()) reclaimer_.join();
@@ -52,13 +55,16 @@ Volume::~Volume() {
     }
     vnode->staged.reset();
   }
-  MutexLock lock(fused_mutex_);
-  if (fused_ != nullptr) {
-    const auto trimmed = fused_->seal();
-    const auto closed =
-        index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id())}}});
-    if (!trimmed || !closed) spdlog::warn("the open fused segment is trimmed at the next start");
+  {
+    MutexLock lock(fused_mutex_);
+    if (fused_ != nullptr) {
+      const auto trimmed = fused_->seal();
+      const auto closed =
+          index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id())}}});
+      if (!trimmed || !closed) spdlog::warn("the open fused segment is trimmed at the next start");
+    }
   }
+  if (auto synced = sync_at_end(); !synced) spdlog::warn("sync: {}", describe(synced.error()));
 }
 
 Result<VnodeRef> Volume::acquire(InodeId id) {
@@ -276,7 +282,11 @@ Volume::Status Volume::status() {
           .handles = handles_.size(),
           .cached_files = cached_files_,
           .direct_files = direct_files_,
-          .passthrough_files = passthrough_files_};
+          .passthrough_files = passthrough_files_,
+          .sync_requests = syncer_.requests(),
+          .sync_groups = syncer_.groups(),
+          .unsynced = unsynced_,
+          .damaged = damaged_.count()};
 }
 
 void Volume::set_kernel(Kernel kernel) {

@@ -28,8 +28,12 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/damage.h"
 #include "fs/open_files.h"
+#include "fs/sealed_bytes.h"
 #include "fs/space.h"
+#include "fs/sync_epochs.h"
+#include "fs/syncer.h"
 #include "fs/user_space.h"
 #include "fs/vnode.h"
 #include "index/index.h"
@@ -96,6 +100,9 @@ struct VolumeOptions {
   bool background_checksums = true;
   std::chrono::milliseconds checksum_delay{0};  // after the last writer: many files die before
   unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
+  bool sync_closes = false;                     // closes and changes of names are to be synced
+  std::chrono::milliseconds sync_every{0};      // from one sync of everything to the next; 0: none
+  std::string boot;  // the machine's boot id; after another one, what was not synced is doubtful
 };
 
 class Volume {
@@ -168,6 +175,24 @@ class Volume {
   Result<> release(HandleId handle);
   Result<> fsync_directory(InodeId id);
 
+  // As fsync() without waiting: `done` is called from this thread or another.
+  void make_durable(HandleId handle, Syncer::Done done);
+  // All changes of names so far survive power loss.
+  void make_names_durable(Syncer::Done done);
+  // Waits until all of those are answered.
+  void finish_syncs();
+  // The mount promises that a change of names (a close of this handle) survives power loss.
+  [[nodiscard]] bool syncs_names() const { return options_.sync_closes; }
+  bool syncs_close(HandleId handle);
+  // flush() will wait for the disk: it replaces bytes that are there.
+  bool closes_slowly(HandleId handle);
+  // open_file(), or a change of its size, will read all of the file first.
+  bool is_doubtful(InodeId id);
+  // Everything that was sealed so far survives power loss.
+  Result<> sync_all() EXCLUDES(sync_run_);
+  // Looks at every file that may not have survived one; in the background by itself.
+  Result<> prove_all(const std::stop_token& stop = {});
+
   // "." has cookie 1 and ".." 2; the rest follows in cookie order. Empty at the end.
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
                                            Listing listing = Listing::kWithAttributes);
@@ -199,6 +224,15 @@ class Volume {
   Result<std::vector<index::Segment>> list_segments(SegmentId after, std::size_t limit);
   Result<SegmentFile> open_segment(SegmentId id);
 
+  // Compares the files in the first segment above `after` with their sums, as they are on the disk.
+  // Those whose bytes are wrong are EIO to open from then on, also after a restart, until they are
+  // truncated to nothing, removed, or found whole again. ENOENT when there is no such segment,
+  // ECANCELED when options.pace says to stop.
+  Result<Scrubbed> scrub_next(SegmentId after, const ScrubOptions& options);
+  // Where a scrub that was stopped goes on; outlives the process. kNoSegment: at the start.
+  Result<SegmentId> scrub_position();
+  Result<> keep_scrub_position(SegmentId position);
+
   // What there is for `uid`, whom a quota may leave less than there is.
   Result<struct statvfs> statfs(uid_t uid = 0);
   // The bytes that each user's files count for.
@@ -209,6 +243,9 @@ class Volume {
     std::size_t handles = 0;
     // Private segments so far, by how they are written.
     std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
+    std::uint64_t sync_requests = 0, sync_groups = 0;  // answered together
+    bool unsynced = false;    // something was sealed since the last sync of everything
+    std::size_t damaged = 0;  // files that scrub has found to be wrong
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
@@ -301,7 +338,9 @@ class Volume {
                                  Caller caller);
   Result<VnodeRef> commit_new(index::Inode inode, index::Batch& batch, const Prototype& prototype,
                               const std::optional<Home>& home, RequestId request);
-  Result<> remove(InodeId parent, std::string_view name, Removal removal, RequestId request);
+  // With `only` ENOENT where the name is another inode's.
+  Result<> remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
+                  std::optional<InodeId> only = std::nullopt);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(InodeId id, InodeId directory);
@@ -346,7 +385,9 @@ class Volume {
       REQUIRES(vnode.mutex);
   void discard(SegmentId id);
   Result<> copy_to_private(Vnode& vnode, storage::PrivateSegment& to) REQUIRES(vnode.mutex);
-  Result<> before_change_in_place(Vnode& vnode) REQUIRES(vnode.mutex);
+  static constexpr std::uint64_t kAllBytes = ~std::uint64_t{0};
+  Result<> before_change_in_place(Vnode& vnode, std::uint64_t keeps = kAllBytes)
+      REQUIRES(vnode.mutex);
   bool evict_largest(const Vnode& keep);
   void settle_private(Vnode& vnode) REQUIRES(vnode.mutex);
   // Fills `into` from `offset`, which with it lies inside the file.
@@ -371,6 +412,17 @@ class Volume {
   Result<> catch_up(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> catch_up_with_writers(Vnode& vnode) EXCLUDES(vnode.mutex);
   bool sweep() EXCLUDES(reclaim_mutex_);
+
+  // volume_scrub.cc
+  struct ScrubWalk;
+  void scrub_superblock(const index::Segment& segment, ScrubWalk& walk);
+  Result<> scrub_records(const index::Segment& segment, ScrubWalk& walk);
+  Result<> scrub_inode(InodeId id, const index::Record& at, ScrubWalk& walk);
+  Result<> confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& found);
+  Result<> confirm_whole(const index::Inode& seen);
+  Result<> load_damaged();
+  void forget_damage(InodeId id, index::Batch& batch);
+  Result<> refuse_damaged(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
 
   // volume_objects.cc: what Ray wrote
   static void scan(Vnode& vnode, Bytes from, std::uint64_t offset) REQUIRES(vnode.mutex);
@@ -397,6 +449,7 @@ class Volume {
   static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<> identify(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<std::string> xattr_or_empty(InodeId id, std::string_view name);
   Result<std::string> path_of(const index::Inode& inode);
   Result<std::string> path_to(const index::Inode& inode);
@@ -410,6 +463,27 @@ class Volume {
   void revive(Vnode& vnode) REQUIRES(vnode.mutex);
   void change_owner(Vnode& vnode, uid_t to) REQUIRES(vnode.mutex);
   static void count_for(uid_t uid, std::int64_t bytes, index::Batch& batch);
+
+  // volume_durability.cc
+  Result<> stamp(Vnode& vnode, index::Inode& sealed) REQUIRES(vnode.mutex);
+  Result<Syncer::Request> sync_request(HandleId id);
+  Result<> note_on_disk(Vnode& vnode, const Location& location, index::Epoch sealed_in)
+      EXCLUDES(vnode.mutex);
+  Result<> sync_bytes(const Location& location);
+  Result<> sync_devices();
+  Result<> end_epoch() REQUIRES(sync_run_);
+  Result<> sync_at_end() EXCLUDES(sync_run_);
+  void sync_loop(const std::stop_token& stop);
+  void start_syncing();
+  void stop_syncing();
+
+  // volume_power_loss.cc
+  Result<> recover_epochs();
+  Result<> remove_strays();
+  Result<> leave_numbers_in_use();
+  bool is_doubtful(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
+  Result<> prove(const VnodeRef& vnode, const std::stop_token& stop = {}) EXCLUDES(vnode->mutex);
+  Result<> drop_lost(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
 
   // volume_recovery.cc
   Result<> recover();
@@ -477,6 +551,7 @@ class Volume {
   Space space_;
   UserSpace users_;
   std::atomic<std::int64_t> inodes_{0};
+  DamagedFiles damaged_;
   std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
   std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;
@@ -516,6 +591,16 @@ class Volume {
   std::atomic<bool> kernel_unknown_{false};
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
+
+  SyncEpochs epochs_;
+  std::atomic<bool> unsynced_{false};  // something was sealed since the last sync of everything
+  Mutex sync_run_;                     // one sync of everything at a time
+  bool sync_failed_ GUARDED_BY(sync_run_) = false;
+  Mutex sync_wait_mutex_;
+  CondVar sync_wanted_;
+  Syncer syncer_;
+  std::jthread syncing_;
+  std::jthread proving_;
 };
 
 }  // namespace spillfs::fs

@@ -35,6 +35,7 @@ void set_time(const std::optional<SetTime>& wanted, index::Time now, index::Time
 
 Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  if (set.size) SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
   SPILLFS_TRY(catch_up(*vnode));
   if (set.size) {
@@ -83,7 +84,7 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
   SharedLock lock(vnode->mutex);
   if (name == kUrl) {
     const Location& location = vnode->inode.location;
-    if (location.placement != Placement::kFused || vnode->dirty) {
+    if (location.placement != Placement::kFused || vnode->dirty || is_doubtful(*vnode)) {
       return fail(ENODATA, "the file is not in a fused segment");
     }
     const auto record = SPILLFS_TRY(read_record(location));

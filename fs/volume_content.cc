@@ -124,12 +124,15 @@ Result<> Volume::copy_to_private(Vnode& vnode, storage::PrivateSegment& to) {
   return {};
 }
 
-// A crash between a change and its new sums must not leave sums of bytes that are gone.
-Result<> Volume::before_change_in_place(Vnode& vnode) {
+// A crash between a change and its new sums must not leave sums, nor a length, of bytes that are
+// gone. Of the sealed bytes those before `keeps` stay.
+Result<> Volume::before_change_in_place(Vnode& vnode, std::uint64_t keeps) {
   ++vnode.changes_in_place;
-  if (!vnode.inode.sums_valid) return {};
   index::Inode after = vnode.inode;
+  const bool cuts = keeps < after.size && after.location.placement == Placement::kPrivate;
+  if (!after.sums_valid && !cuts) return {};
   after.sums_valid = false;
+  if (cuts) after.size = after.location.length = keeps;
   SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
   vnode.inode = std::move(after);
   return index_->sync();

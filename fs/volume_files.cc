@@ -85,6 +85,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
 
 Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
@@ -93,6 +94,7 @@ Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller caller) {
+  SPILLFS_TRY(refuse_damaged(*vnode));
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
   if (may_write(flags)) vnode->writer = caller.pid;
@@ -254,7 +256,9 @@ Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
 
 Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
   SPILLFS_TRY(range_end(size, 0));
-  SPILLFS_TRY(open_content(vnode));
+  // Of a file that becomes empty the bytes may be lost.
+  auto opened = open_content(vnode);
+  if (!opened && (size != 0 || opened.error().code != EIO)) return opened;
   SPILLFS_TRY(catch_up(vnode));
   const bool to_empty = size == 0 && vnode.segment == nullptr;
   publish_cut(vnode, size);
@@ -265,13 +269,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
     SPILLFS_TRY(vnode.staged->truncate(size));
   } else if (size != vnode.size) {
     SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
-    SPILLFS_TRY(before_change_in_place(vnode));
-    if (size < vnode.inode.size && vnode.inode.location.placement == Placement::kPrivate) {
-      index::Inode shorter = vnode.inode;
-      shorter.size = shorter.location.length = size;
-      SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
-      vnode.inode = std::move(shorter);
-    }
+    SPILLFS_TRY(before_change_in_place(vnode, size));
     auto cut = vnode.segment->truncate(size);
     // What the kernel reads or writes by itself takes no stream, and has no sums.
     const bool shared = vnode.backing != 0 || may_be_mapped(vnode.segment->id());
@@ -356,30 +354,6 @@ Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
     return fail(kWaitForDisk, "the last bytes are on their way");
   }
   return seal(vnode);
-}
-
-Result<> Volume::fsync(HandleId id) {
-  const Handle open = SPILLFS_TRY(handle(id));
-  Vnode& vnode = *open.vnode;
-  {
-    ExclusiveLock lock(vnode.mutex);
-    SPILLFS_TRY(catch_up(vnode));
-    SPILLFS_TRY(seal(vnode));
-    SPILLFS_TRY(open_content(vnode));
-  }
-  SharedLock lock(vnode.mutex);
-  if (vnode.segment != nullptr) SPILLFS_TRY(vnode.segment->sync());
-  if (vnode.fused != nullptr) SPILLFS_TRY(vnode.fused->sync());
-  const Location& location = vnode.inode.location;
-  if (location.placement != Placement::kNowhere) {
-    SPILLFS_TRY(segments_->sync_directory(location.directory));
-  }
-  return index_->sync();
-}
-
-Result<> Volume::fsync_directory(InodeId id) {
-  SPILLFS_TRY(acquire_directory(id));
-  return index_->sync();
 }
 
 Result<> Volume::release(HandleId id) {

@@ -64,6 +64,7 @@ Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototy
                      .modified = now,
                      .changed = now,
                      .born = now,
+                     .sealed_in = epochs_.now(),
                      .text = prototype.text};
   if ((parent.mode & S_ISGID) != 0) {
     inode.gid = parent.gid;
@@ -180,10 +181,12 @@ void Volume::drop_link(const Vnode& vnode, index::Inode& after, index::Batch& ba
   if (vnode.unsealed) batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
 }
 
-Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, RequestId request) {
+Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
+                        std::optional<InodeId> only) {
   for (;;) {
     VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
     const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
+    if (only && found.inode != *only) return fail(ENOENT, "the name is another's");
     VnodeRef node = SPILLFS_TRY(acquire(found.inode));
     const LockSet locks(directory, node);
     if (SPILLFS_TRY(index_->find(parent, name)) != found) continue;

@@ -47,6 +47,7 @@ std::uint64_t Volume::count_objects(Vnode& vnode) {
 
 Result<std::uint64_t> Volume::count_ray_objects(InodeId id) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
   SPILLFS_TRY(catch_up(*vnode));
   if (!S_ISREG(vnode->inode.mode) || vnode->size == 0) return 0;
@@ -58,6 +59,7 @@ Result<std::uint64_t> Volume::count_ray_objects(InodeId id) {
 
 Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
+  SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
   SPILLFS_TRY(catch_up(*vnode));
   RayObjects found{.file = stat_of(*vnode), .path = {}, .objects = {}};

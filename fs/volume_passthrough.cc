@@ -60,9 +60,14 @@ bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
   return users_.left(vnode.inode.uid) != 0 && (is_empty || is_private(vnode));
 }
 
-// False when the kernel does not take the file: then it goes on through the daemon.
+// False when the kernel does not take the file, or it gets no segment for want of space: then it
+// goes on through the daemon. A create that waited here would find its own file when tried again.
 Result<bool> Volume::lend(Vnode& vnode, int flags, const Kernel& kernel) {
-  SPILLFS_TRY(make_private(vnode, Purpose::kLend));
+  if (auto made = make_private(vnode, Purpose::kLend); !made) {
+    const int code = made.error().code;
+    if (code == ENOSPC || code == kWaitForSpace) return false;
+    return tl::unexpected(made.error());
+  }
   SPILLFS_TRY(vnode.segment->stop_streaming());
   if (vnode.backing == 0) {
     const auto id = kernel.lend(vnode.segment->file()->descriptor());

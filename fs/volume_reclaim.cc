@@ -139,7 +139,9 @@ Result<> Volume::reclaim_orphans(std::span<const VnodeRef> orphans) NO_THREAD_SA
       continue;
     }
     locked.push_back(vnode);
-    if (vnode->inode.links == 0) erase_orphan(*vnode, batch);
+    if (vnode->inode.links != 0) continue;
+    erase_orphan(*vnode, batch);
+    forget_damage(vnode->id, batch);
   }
   auto done = locked.empty() ? Result<>() : index_->commit(batch);
   for (const VnodeRef& vnode : locked) {
@@ -177,6 +179,7 @@ void Volume::bury(Vnode& vnode) {
   const Location& location = vnode.inode.location;
   --inodes_;
   users_.gone(vnode.inode.uid, vnode.dead);
+  damaged_.remove(vnode.id);
   if (location.placement == Placement::kFused) kill_record(location);
   SegmentId segment = unnamed_segment(vnode);
   if (segment == kNoSegment && location.placement == Placement::kPrivate) {
@@ -331,6 +334,7 @@ Result<> Volume::copy_record(const index::Record& record, std::vector<Copy>& cop
     from = vnode->inode.location;
     if (from.segment != record.segment || from.record_offset != record.offset) return {};
     if (vnode->inode.links == 0 || vnode->dirty) return {};  // it dies or moves by itself
+    if (is_doubtful(*vnode)) return {};
   }
   const auto file = SPILLFS_TRY(segments_->open_fused(from.segment, from.directory));
   storage::RecordInfo info = SPILLFS_TRY(read_record(from)).info;
@@ -359,8 +363,7 @@ Result<> Volume::sync_copies(const std::vector<Copy>& copies) {
   SegmentId synced = kNoSegment;  // they come in order, a segment after the other
   for (const Copy& copy : copies) {
     if (copy.to.segment == synced) continue;
-    const auto file = SPILLFS_TRY(segments_->open_fused(copy.to.segment, copy.to.directory));
-    SPILLFS_TRY(file->sync());
+    SPILLFS_TRY(sync_bytes(copy.to));
     synced = copy.to.segment;
   }
   return {};
@@ -422,12 +425,14 @@ Result<bool> Volume::sum_again(InodeId id) {
   if (!found) return true;
   const VnodeRef vnode = *found;
   Location location;
+  index::Epoch sealed_in{};
   std::uint64_t change = 0;
   {
     SharedLock lock(vnode->mutex);
-    if (!may_sum(*vnode)) return true;
+    if (!may_sum(*vnode) || is_doubtful(*vnode)) return true;
     if (vnode->opens != 0) return false;  // its descriptor may write
     location = vnode->inode.location;
+    sealed_in = vnode->inode.sealed_in;
     change = vnode->changes_in_place;
   }
   // A mapping that was made in passthrough mode goes on after the last close.
@@ -436,6 +441,8 @@ Result<bool> Volume::sum_again(InodeId id) {
   const auto segment =
       SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));
   auto sums = sums_of(*segment);
+  // Of a file that is on disk the power may mix old and new bytes, which is no damage.
+  if (epochs_.on_disk(sealed_in)) SPILLFS_TRY(segment->sync());
   ExclusiveLock lock(vnode->mutex);
   if (!may_sum(*vnode) || vnode->changes_in_place != change) return true;
   if (!sums) return tl::unexpected(sums.error());

@@ -16,11 +16,13 @@ constexpr std::size_t kPage = 1000;
 }  // namespace
 
 Result<> Volume::recover() {
+  SPILLFS_TRY(recover_epochs());
   SPILLFS_TRY(make_root());
   const index::Totals totals = SPILLFS_TRY(index_->totals());
   space_.settle(0, static_cast<std::uint64_t>(totals.charged));
   inodes_ = totals.inodes;
   SPILLFS_TRY(recover_users(totals.charged));
+  SPILLFS_TRY(load_damaged());
   if (start_ == Start::kRestart) {
     kernel_unknown_ = true;
     SPILLFS_TRY(restore());
@@ -41,17 +43,7 @@ Result<> Volume::recover() {
 Result<> Volume::make_root() {
   const auto root = SPILLFS_TRY(if_any(index_->inode(kRootInode)));
   if (root) return {};
-  const index::Time now = current_time();
-  // Ray runs as an ordinary user, so the root is open to all, like /tmp.
-  return index_->commit({.put_inodes = {{.id = kRootInode,
-                                         .mode = S_IFDIR | S_ISVTX | 0777,
-                                         .links = 2,
-                                         .accessed = now,
-                                         .modified = now,
-                                         .changed = now,
-                                         .born = now,
-                                         .parent = kRootInode}},
-                         .totals = {.inodes = 1}});
+  return index_->commit({.put_inodes = {new_root()}, .totals = {.inodes = 1}});
 }
 
 // A file that was created and never sealed is gone.

@@ -66,18 +66,21 @@ Result<> Volume::seal_private(Vnode& vnode) {
   const bool named = vnode.inode.location.segment == sealed.location.segment;
   if (!named || vnode.opening) {
     batch.erase_queue.push_back({index::QueueKind::kOpening, number(vnode.segment->id())});
-    SPILLFS_TRY(vnode.segment->identify(segments_->store_id(), vnode.id, {}));
   }
+  SPILLFS_TRY(identify(vnode));
   SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
   vnode.opening = false;
   return {};
 }
 
 Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) {
+  SPILLFS_TRY(stamp(vnode, sealed));
   const index::Inode before = vnode.inode;
   const bool moved = before.location.segment != sealed.location.segment ||
                      before.location.record_offset != sealed.location.record_offset;
   if (moved) release_location(before, batch);
+  const bool other_bytes = moved || sealed.size == 0;
+  if (other_bytes) forget_damage(vnode.id, batch);
   batch.put_inodes.push_back(sealed);
   const auto grown = static_cast<std::int64_t>(sealed.charged - before.charged);
   batch.totals.charged += grown;
@@ -87,6 +90,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   }
   SPILLFS_TRY(index_->commit(batch));
   if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
+  if (other_bytes) damaged_.remove(vnode.id);
   settle_charge(vnode, sealed.charged);
   vnode.inode = std::move(sealed);
   vnode.dirty = false;
@@ -143,6 +147,18 @@ Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
 
 Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
   return SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA)).value_or("");
+}
+
+// So that a lost index can be made again.
+Result<> Volume::identify(Vnode& vnode) {
+  const std::string path =
+      SPILLFS_TRY(vnode.unsealed ? path_to(vnode.inode) : path_of(vnode.inode));
+  return vnode.segment->identify({.store = segments_->store_id(),
+                                  .inode = vnode.id,
+                                  .mode = vnode.inode.mode,
+                                  .uid = vnode.inode.uid,
+                                  .gid = vnode.inode.gid,
+                                  .path = path});
 }
 
 // Where the inode is in the mount, by the last name it was given; empty where that is gone.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/worker.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -15,11 +16,13 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "fs/fuse_session.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
+#include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
 #include "storage/segments.h"
@@ -41,6 +44,16 @@ constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a
 
 constexpr std::chrono::seconds kChecksumDelay{5};
 
+// So that after a loss of power there is not too much to look at; most is on disk by then.
+constexpr std::chrono::minutes kSyncEvery{5};
+
+std::string boot_id() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  if (!std::getline(file, id)) spdlog::warn("no boot id: a loss of power will not be noticed");
+  return id;
+}
+
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
   VolumeOptions out{
       .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
@@ -48,6 +61,10 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
   out.checksum_delay = kChecksumDelay;
+  out.sync_closes = options.durability == Durability::kFsync;
+  out.sync_every = kSyncEvery;
+  if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
+  out.boot = boot_id();
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
     // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
@@ -59,8 +76,10 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests) {
+                        MemoryPressure& memory, Volume& volume, Scrubber& scrubber,
+                        const RequestCounters& requests) {
   const Volume::Status now = volume.status();
+  const Scrubber::Status scrub = scrubber.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
       {"supervisor_pid", start.supervisor},
@@ -74,6 +93,9 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"cached_files", now.cached_files},
       {"direct_files", now.direct_files},
       {"passthrough_files", now.passthrough_files},
+      {"sync_requests", now.sync_requests},
+      {"sync_groups", now.sync_groups},
+      {"unsynced", now.unsynced},
       {"inodes", now.inodes},
       {"charged_bytes", now.charged},
       {"dead_bytes", now.dead},
@@ -82,6 +104,11 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"user_quota_bytes", start.options.user_quota},
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
+      {"scrubbed_bytes", scrub.bytes},
+      {"damaged_files", now.damaged},
+      {"last_full_scrub", scrub.last_full_pass
+                              ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
+                              : "none since the mount"},
       {"requests", requests.counts()},
       {"restarts", start.counts->restarts.load()},
       {"upgrades", start.counts->upgrades.load()},
@@ -125,8 +152,8 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
     if (SPILLFS_TRY(segments.list(DirectoryId{static_cast<std::uint16_t>(i)})).empty()) continue;
     return fail(EBADMSG,
                 fmt::format("{} is missing or damaged, but the store has segments; restore the "
-                            "index, or move the segments away to start with an empty store",
-                            store.index_path()));
+                            "index, or make a new one from them with 'spillfs check {} --rebuild'",
+                            store.index_path(), store.path()));
   }
   return {};
 }
@@ -165,8 +192,11 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   RequestCounters requests;
+  Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add("status",
+              [&] { return status_text(start, kernel, memory, *volume, scrubber, requests); });
+  control.add_file("scrub", ControlAccess::kOwner, [&] { return scrubber.open(); });
   control.add(
       "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
   control.add("config", [&] { return format_options(start.options); });
@@ -192,21 +222,31 @@ void tell_failure(int pipe, const Error& error) {
 
 }  // namespace
 
-Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging) {
+Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
+                                                             const MountOptions& options) {
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
   auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
-  auto segments =
-      SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
+  return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
+}
+
+Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
+                                 std::unique_ptr<storage::Staging> staging) {
+  auto segments = SPILLFS_TRY(open_segments(store, options));
   SPILLFS_TRY(check_index_is_there(store, *segments));
-  auto index = SPILLFS_TRY(index::RocksdbIndex::open(
+  auto index = index::RocksdbIndex::open(
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
                              return store.drop_ballast();
-                           }}));
+                           }});
+  if (!index && index.error().code == EIO) {
+    return fail(EIO,
+                fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",
+                            index.error().context, store.path()));
+  }
+  if (!index) return tl::unexpected(index.error());
   Volume::Parts parts;
-  parts.index = std::move(index);
+  parts.index = *std::move(index);
   parts.segments = std::move(segments);
   parts.staging = std::move(staging);
   return parts;

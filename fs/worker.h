@@ -41,7 +41,10 @@ struct WorkerStart {
 // requests are answered ("+"), or what went wrong before (errno, a line's end, text).
 [[noreturn]] void be_worker(WorkerStart start, Fd ready);
 
-// The segments and the index of a store, for whoever holds its lock.
+// The segments of a store, for whoever holds its lock.
+Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
+                                                             const MountOptions& options);
+// As well, with the index.
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
                                  std::unique_ptr<storage::Staging> staging);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <limits>
 
 #include "storage/base/bytes.h"
@@ -22,6 +23,20 @@ template <class Row>
 std::string text_of(const Row& row) {
   return std::string(as_text(bytes_of(row)));
 }
+
+// Bytes before the text; rows of the first version end before `sealed_in`.
+Result<std::size_t> fixed_part_of_inode(std::string_view value) {
+  const auto version = value.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(value[0]);
+  if (version != kRowVersion && version != kInodeRowVersion && !value.empty()) {
+    return fail(EIO, "inode row of an unknown version");
+  }
+  const std::size_t fixed =
+      version == kRowVersion ? offsetof(InodeRow, sealed_in) : sizeof(InodeRow);
+  if (value.size() < fixed) return fail(EIO, "inode row cut short");
+  return fixed;
+}
+
+std::string text_of_epoch(Epoch epoch) { return encode(number(epoch)); }
 
 }  // namespace
 
@@ -75,7 +90,7 @@ std::string encode(const Inode& inode) {
   const Location& location = inode.location;
   const auto flags = static_cast<std::uint8_t>((inode.sums_valid ? kSumsValid : 0) |
                                                (inode.has_xattrs ? kHasXattrs : 0));
-  const InodeRow row{.version = kRowVersion,
+  const InodeRow row{.version = kInodeRowVersion,
                      .flags = flags,
                      .placement = static_cast<std::uint8_t>(location.placement),
                      .zero = 0,
@@ -101,14 +116,15 @@ std::string encode(const Inode& inode) {
                      .data_offset = location.data_offset,
                      .length = location.length,
                      .parent = number(inode.parent),
-                     .entries = inode.entries};
+                     .entries = inode.entries,
+                     .sealed_in = number(inode.sealed_in)};
   return text_of(row) + inode.text;
 }
 
 Result<Inode> decode_inode(InodeId id, std::string_view value) {
-  if (value.size() < sizeof(InodeRow)) return fail(EIO, "inode row cut short");
-  const auto row = load<InodeRow>(as_bytes(value));
-  if (row.version != kRowVersion) return fail(EIO, "inode row of an unknown version");
+  const std::size_t fixed = SPILLFS_TRY(fixed_part_of_inode(value));
+  InodeRow row{};
+  std::memcpy(&row, value.data(), fixed);
   if (row.placement > static_cast<std::uint8_t>(Placement::kPrivate)) {
     return fail(EIO, "inode row with an unknown placement");
   }
@@ -137,9 +153,10 @@ Result<Inode> decode_inode(InodeId id, std::string_view value) {
                             .length = row.length},
                .sums_valid = (row.flags & kSumsValid) != 0,
                .has_xattrs = (row.flags & kHasXattrs) != 0,
+               .sealed_in = Epoch{row.sealed_in},
                .parent = InodeId{row.parent},
                .entries = row.entries,
-               .text = std::string(value.substr(sizeof(InodeRow)))};
+               .text = std::string(value.substr(fixed))};
 }
 
 std::string encode(const Dentry& dentry) {
@@ -210,6 +227,33 @@ std::string encode(std::uint64_t number) { return text_of(number); }
 Result<std::uint64_t> decode_number(std::string_view value) {
   if (value.size() != sizeof(std::uint64_t)) return fail(EIO, "number of the wrong length");
   return load<std::uint64_t>(as_bytes(value));
+}
+
+// epoch, synced, the number of ranges, each range's ends; then the boot id.
+std::string encode(const SyncMark& mark) {
+  std::string value =
+      text_of_epoch(mark.epoch) + text_of_epoch(mark.synced) + encode(mark.doubtful.size());
+  for (const SyncMark::Range& range : mark.doubtful) {
+    value += text_of_epoch(range.first) + text_of_epoch(range.last);
+  }
+  return value + mark.boot;
+}
+
+Result<SyncMark> decode_sync_mark(std::string_view value) {
+  const auto take = [&value]() -> Result<std::uint64_t> {
+    const auto taken = SPILLFS_TRY(decode_number(value.substr(0, sizeof(std::uint64_t))));
+    value.remove_prefix(sizeof(std::uint64_t));
+    return taken;
+  };
+  SyncMark mark;
+  mark.epoch = Epoch{SPILLFS_TRY(take())};
+  mark.synced = Epoch{SPILLFS_TRY(take())};
+  for (std::uint64_t left = SPILLFS_TRY(take()); left > 0; --left) {
+    const Epoch first{SPILLFS_TRY(take())};
+    mark.doubtful.push_back({.first = first, .last = Epoch{SPILLFS_TRY(take())}});
+  }
+  mark.boot = value;
+  return mark;
 }
 
 bool add_counters(std::string& value, std::string_view operand) {

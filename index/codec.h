@@ -14,7 +14,9 @@
 namespace spillfs::index {
 
 inline constexpr std::uint8_t kRowVersion = 1;
-inline constexpr std::uint64_t kMaxCollision = 255;  // of names with one hash in one directory
+inline constexpr std::uint8_t kInodeRowVersion = 2;       // 1: without sealed_in
+inline constexpr const char* kSyncMarkKey = "sync mark";  // in `meta`
+inline constexpr std::uint64_t kMaxCollision = 255;       // of names with one hash in one directory
 inline constexpr std::uint64_t kSumsPerRow = 256;
 
 // The cookie of the first name with this hash: 55 bits of it, never 0, and no collision yet.
@@ -56,8 +58,9 @@ struct InodeRow {
   std::uint64_t length;
   std::uint64_t parent;
   std::uint64_t entries;
+  std::uint64_t sealed_in;
 };
-static_assert(sizeof(InodeRow) == 152);
+static_assert(sizeof(InodeRow) == 160);
 static_assert(offsetof(InodeRow, mode) == 4);
 static_assert(offsetof(InodeRow, directory) == 20);
 static_assert(offsetof(InodeRow, device) == 24);
@@ -68,6 +71,7 @@ static_assert(offsetof(InodeRow, segment) == 96);
 static_assert(offsetof(InodeRow, length) == 128);
 static_assert(offsetof(InodeRow, parent) == 136);
 static_assert(offsetof(InodeRow, entries) == 144);
+static_assert(offsetof(InodeRow, sealed_in) == 152);
 
 // A name's value; the name follows. An empty name keeps the place of a removed one in a chain of
 // collisions.
@@ -113,6 +117,8 @@ std::string encode(CounterRow counters);
 Result<CounterRow> decode_counters(std::string_view value);
 std::string encode(std::uint64_t number);
 Result<std::uint64_t> decode_number(std::string_view value);
+std::string encode(const SyncMark& mark);
+Result<SyncMark> decode_sync_mark(std::string_view value);
 
 // Adds the counters of `operand` to those at the end of `value`; false, and nothing changed, when
 // either has none or a sum does not fit.

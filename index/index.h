@@ -26,6 +26,11 @@ struct Time {
   friend auto operator<=>(const Time&, const Time&) = default;
 };
 
+// Seals are counted in epochs: docs/ARCHITECTURE.md, "After a loss of power".
+enum class Epoch : std::uint64_t {};
+inline constexpr Epoch kOnDisk{0};  // of bytes that were synced by themselves
+constexpr std::uint64_t number(Epoch epoch) { return static_cast<std::uint64_t>(epoch); }
+
 struct Inode {
   InodeId id{};
   std::uint32_t mode = 0;   // type and permission bits, as st_mode
@@ -39,6 +44,7 @@ struct Inode {
   Location location;
   bool sums_valid = false;  // the sums of its private segment are those of its bytes
   bool has_xattrs = false;
+  Epoch sealed_in = kOnDisk;
   // Where the last name it was given is; certain for directories, of a file it may be gone.
   InodeId parent{};
   std::uint64_t entries = 0;  // directories: names in it; files: the Ray objects in it
@@ -81,6 +87,9 @@ enum class QueueKind : std::uint8_t {
   kOrphan = 2,    // id = inode: no names left, perhaps still open
   kOpening = 3,   // id = segment: private, registered and not yet named by an inode
   kDead = 4,      // id = segment: nothing names it; its file can go
+  kDamaged = 5,   // id = inode: its sealed bytes are wrong, it is not opened
+  kScrubbed = 6,  // id = segment: the background scrub has come so far; at most one
+  kSpared = 7,    // id = segment: a rebuild of the index left its file as it is, without a row
 };
 struct QueueEntry {
   QueueKind kind{};
@@ -93,6 +102,20 @@ struct Reply {
   RequestId request = kNoRequest;
   InodeId inode{};
   friend bool operator==(const Reply&, const Reply&) = default;
+};
+
+// How much of the store is on disk.
+struct SyncMark {
+  struct Range {  // both ends are in it
+    Epoch first{};
+    Epoch last{};
+    friend bool operator==(const Range&, const Range&) = default;
+  };
+  std::string boot;             // of the machine, at the latest mount; empty: none so far
+  Epoch epoch{};                // the latest that a seal may carry
+  Epoch synced{};               // bytes sealed in it or before are on disk, but for the doubtful
+  std::vector<Range> doubtful;  // the power went before they were synced
+  friend bool operator==(const SyncMark&, const SyncMark&) = default;
 };
 
 struct Totals {
@@ -146,8 +169,9 @@ struct Batch {
   std::vector<QueueEntry> erase_queue;
   std::optional<Reply> put_reply;        // in the same batch as the change
   std::vector<RequestId> erase_replies;  // those that have been answered since
-  Totals totals;                         // added to what the index holds
-  std::vector<UserTotal> users;          // added, too
+  std::optional<SyncMark> put_sync_mark;
+  Totals totals;                 // added to what the index holds
+  std::vector<UserTotal> users;  // added, too
 };
 
 class Index {
@@ -182,7 +206,8 @@ class Index {
   virtual Result<> erase_all_replies() = 0;                                 // of an earlier mount
   virtual Result<Totals> totals() = 0;
   virtual Result<std::vector<UserTotal>>
-  users() = 0;  // of everyone who ever owned bytes, any order
+  users() = 0;                               // of everyone who ever owned bytes, any order
+  virtual Result<SyncMark> sync_mark() = 0;  // all zero when none was put
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes

@@ -82,6 +82,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (const QueueEntry& entry : batch.put_queue) queue_.insert({entry.kind, entry.id});
   for (RequestId request : batch.erase_replies) replies_.erase(request);
   if (batch.put_reply) replies_[batch.put_reply->request] = batch.put_reply->inode;
+  if (batch.put_sync_mark) sync_mark_ = *batch.put_sync_mark;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
   for (const UserTotal& user : batch.users) users_[user.uid] += user.charged;
@@ -211,6 +212,11 @@ Result<std::vector<UserTotal>> MemoryIndex::users() {
   std::vector<UserTotal> found;
   for (const auto& [uid, charged] : users_) found.push_back({.uid = uid, .charged = charged});
   return found;
+}
+
+Result<SyncMark> MemoryIndex::sync_mark() {
+  MutexLock lock(mutex_);
+  return sync_mark_;
 }
 
 Result<std::vector<Inode>> MemoryIndex::inodes(InodeId after, std::size_t limit) {

@@ -43,6 +43,7 @@ class MemoryIndex final : public Index {
   Result<> erase_all_replies() override;
   Result<Totals> totals() override;
   Result<std::vector<UserTotal>> users() override;
+  Result<SyncMark> sync_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 
@@ -67,6 +68,7 @@ class MemoryIndex final : public Index {
   std::map<RequestId, InodeId> replies_ GUARDED_BY(mutex_);
   Totals totals_ GUARDED_BY(mutex_);
   std::map<std::uint32_t, std::int64_t> users_ GUARDED_BY(mutex_);  // charged
+  SyncMark sync_mark_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);
 };
 

@@ -31,6 +31,10 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   SPILLFS_TRY(add_queue(rows, batch));
   SPILLFS_TRY(add_replies(rows, batch));
   SPILLFS_TRY(add_totals(rows, batch));
+  if (batch.put_sync_mark) {
+    const auto put = rows.Put(family(kMeta), kSyncMarkKey, encode(*batch.put_sync_mark));
+    SPILLFS_TRY(result_of(put, "put the sync mark"));
+  }
   return write(rows);
 }
 

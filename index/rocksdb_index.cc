@@ -108,6 +108,8 @@ Result<> RocksdbIndex::scan(
   return result_of(at->status(), fmt::format("walk {}", kFamilyNames.at(of)));
 }
 
+Result<> RocksdbIndex::verify() { return result_of(db_->VerifyChecksum(), "verify the index"); }
+
 Result<> RocksdbIndex::sync() { return result_of(db_->SyncWAL(), "sync the index"); }
 
 Result<Inode> RocksdbIndex::inode(InodeId id) {
@@ -265,6 +267,11 @@ Result<std::vector<UserTotal>> RocksdbIndex::users() {
                             return true;
                           }),
                      found);
+}
+
+Result<SyncMark> RocksdbIndex::sync_mark() {
+  const auto row = SPILLFS_TRY(get(kMeta, kSyncMarkKey));
+  return row ? decode_sync_mark(*row) : SyncMark{};
 }
 
 Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {

@@ -36,6 +36,8 @@ class RocksdbIndex final : public Index {
   static Result<std::unique_ptr<RocksdbIndex>> open(const std::string& folder,
                                                     RocksdbOptions options);
   ~RocksdbIndex() override;
+  // Reads every block of the database and compares it with its checksum.
+  Result<> verify();
 
   Result<> commit(const Batch& batch) override;
   Result<> sync() override;
@@ -58,6 +60,7 @@ class RocksdbIndex final : public Index {
   Result<> erase_all_replies() override;
   Result<Totals> totals() override;
   Result<std::vector<UserTotal>> users() override;
+  Result<SyncMark> sync_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 

@@ -52,6 +52,11 @@ class File {
 
   // Fills `into` from `offset`; fewer bytes only at the end of the file.
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
+  // As read(), from the disk where the file system can, whatever the page cache has; what is cached
+  // stays so. The memory, its length and `offset` are multiples of kDirectAlignment.
+  virtual Result<std::size_t> read_direct(MutableBytes into, std::uint64_t offset) {
+    return read(into, offset);
+  }
   // Writes all of `from`, or fails; after a failure any part of the range may have changed.
   virtual Result<> write(Bytes from, std::uint64_t offset) = 0;
   // As write(), of `parts` one after the other.
@@ -89,6 +94,9 @@ class Device {
   virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, any order
   // Names created, removed and renamed in `folder` so far survive power loss.
   virtual Result<> sync_folder(const std::string& folder) = 0;
+  // All that was written and named so far survives power loss, and whatever else the device's file
+  // system holds.
+  virtual Result<> sync_all() = 0;
   // Whether someone may write the file now, through a descriptor or a mapping, our own included;
   // true where that can't be known.
   virtual Result<bool> may_be_written(const std::string& path) = 0;

@@ -149,6 +149,11 @@ Result<> FaultyDevice::sync_folder(const std::string& folder) {
   return inner_->sync_folder(folder);
 }
 
+Result<> FaultyDevice::sync_all() {
+  if (const auto fault = plan_->next()) return injected(*fault);
+  return inner_->sync_all();
+}
+
 Result<bool> FaultyDevice::may_be_written(const std::string& path) {
   if (const auto fault = plan_->next()) return injected(*fault);
   return inner_->may_be_written(path);

@@ -69,6 +69,22 @@ class OpenFile final : public File {
     return done;
   }
 
+  Result<std::size_t> read_direct(MutableBytes into, std::uint64_t offset) override {
+    std::size_t done = 0;
+    // Where less than a block comes the file ends.
+    while (done < into.size() && done % kDirectAlignment == 0) {
+      const MutableBytes rest = into.subspan(done);
+      const ssize_t got =
+          ::pread(direct_descriptor(), rest.data(), rest.size(), static_cast<off_t>(offset + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EINVAL) return read(into, offset);  // a stricter alignment
+      if (got < 0) return error("read");
+      if (got == 0) break;
+      done += static_cast<std::size_t>(got);
+    }
+    return done;
+  }
+
   Result<> write(Bytes from, std::uint64_t offset) override {
     return write_to(fd_.get(), {&from, 1}, offset);
   }
@@ -182,7 +198,7 @@ class OpenFile final : public File {
     MutexLock lock(direct_mutex_);
     if (!direct_ && !no_direct_) {
       const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-      direct_ = Fd(::open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
+      direct_ = Fd(::open(self.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
       no_direct_ = !direct_;
     }
     return direct_ ? direct_.get() : fd_.get();
@@ -286,6 +302,12 @@ Result<std::vector<std::string>> FileDevice::list(const std::string& folder) {
 Result<> FileDevice::sync_folder(const std::string& folder) {
   const Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
   if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync " + path_ + "/" + folder);
+  return {};
+}
+
+Result<> FileDevice::sync_all() {
+  const Fd fd = SPILLFS_TRY(open_at("segments", O_RDONLY | O_DIRECTORY));
+  if (::syncfs(fd.get()) != 0) return fail_errno(errno, "sync " + path_);
   return {};
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::array<char, 8> kSuperblockMagic{'S', 'P', 'I', 'L', 'L', 'S', 'E', 'G'};
 constexpr std::array<char, 8> kRecordMagic{'S', 'P', 'I', 'L', 'L', 'R', 'E', 'C'};
-constexpr std::string_view kIdentityMagic = "spillfs1";
+constexpr std::string_view kIdentityMagic = "spillfs2";
 
 void put(std::vector<std::byte>& to, Bytes bytes) {
   const std::size_t at = to.size();
@@ -234,10 +234,11 @@ std::string hex(const StoreId& store) {
   return text;
 }
 
-// "spillfs1 <store, hex> <inode> <length> <path>"
+// "spillfs2 <store, hex> <inode> <length> <mode, octal> <uid> <gid> <path>"
 std::string encode_identity(const Identity& identity) {
-  return fmt::format("{} {} {} {} {}", kIdentityMagic, hex(identity.store), number(identity.inode),
-                     identity.length, identity.path);
+  return fmt::format("{} {} {} {} {:o} {} {} {}", kIdentityMagic, hex(identity.store),
+                     number(identity.inode), identity.length, identity.mode, identity.uid,
+                     identity.gid, identity.path);
 }
 
 namespace {
@@ -250,6 +251,9 @@ Result<std::string_view> next_word(std::string_view& text) {
   text.remove_prefix(blank + 1);
   return word;
 }
+
+// Before there was anything that reads it: without mode and owner.
+constexpr std::string_view kFirstIdentityMagic = "spillfs1";
 
 template <class Number>
 Result<Number> parse_number(std::string_view word, int base) {
@@ -265,7 +269,8 @@ Result<Number> parse_number(std::string_view word, int base) {
 
 Result<Identity> decode_identity(std::string_view text) {
   const std::string_view magic = SPILLFS_TRY(next_word(text));
-  if (magic != kIdentityMagic) return fail(EIO, "not a private segment's identity");
+  if (magic != kIdentityMagic && magic != kFirstIdentityMagic)
+    return fail(EIO, "not a private segment's identity");
   const std::string_view store = SPILLFS_TRY(next_word(text));
   if (store.size() != 2 * sizeof(StoreId)) return fail(EIO, "identity with a damaged store id");
   Identity identity;
@@ -277,6 +282,14 @@ Result<Identity> decode_identity(std::string_view text) {
   identity.inode = InodeId{SPILLFS_TRY(parse_number<std::uint64_t>(inode, 10))};
   const std::string_view length = SPILLFS_TRY(next_word(text));
   identity.length = SPILLFS_TRY(parse_number<std::uint64_t>(length, 10));
+  if (magic == kIdentityMagic) {
+    const std::string_view mode = SPILLFS_TRY(next_word(text));
+    identity.mode = SPILLFS_TRY(parse_number<std::uint32_t>(mode, 8));
+    const std::string_view uid = SPILLFS_TRY(next_word(text));
+    identity.uid = SPILLFS_TRY(parse_number<std::uint32_t>(uid, 10));
+    const std::string_view gid = SPILLFS_TRY(next_word(text));
+    identity.gid = SPILLFS_TRY(parse_number<std::uint32_t>(gid, 10));
+  }
   identity.path = text;
   return identity;
 }

@@ -152,7 +152,10 @@ struct Identity {
   StoreId store{};
   InodeId inode{};
   std::uint64_t length = 0;  // at the last seal, bytes
-  std::string path;          // may be empty
+  std::uint32_t mode = 0;    // then; 0 before the first seal
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::string path;  // then; may be empty
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };

@@ -244,6 +244,7 @@ Result<std::vector<std::string>> MemoryDevice::list(const std::string& folder) {
 }
 
 Result<> MemoryDevice::sync_folder(const std::string& /*folder*/) { return {}; }
+Result<> MemoryDevice::sync_all() { return {}; }
 
 Result<bool> MemoryDevice::may_be_written(const std::string& path) {
   MutexLock lock(mutex_);

@@ -26,6 +26,7 @@ class MemoryDevice final : public Device {
   Result<> rename(const std::string& from, const std::string& to) override;
   Result<std::vector<std::string>> list(const std::string& folder) override;
   Result<> sync_folder(const std::string& folder) override;
+  Result<> sync_all() override;
   Result<bool> may_be_written(const std::string& path) override;
   Result<DeviceSpace> space() override;
   [[nodiscard]] std::string name() const override { return "memory"; }

@@ -246,15 +246,19 @@ Result<> PrivateSegment::sync() {
   return {};
 }
 
-Result<> PrivateSegment::identify(const StoreId& store, InodeId inode, const std::string& path) {
-  const std::string value =
-      encode_identity({.store = store, .inode = inode, .length = length_, .path = path});
-  const auto set = file_->set_attribute(kIdentityAttribute, value);
-  if (set) return {};
+Result<> PrivateSegment::identify(Identity identity) {
   constexpr std::array kNoPlaceForXattrs{EOPNOTSUPP, ENOSPC, EDQUOT, E2BIG, ERANGE};
-  const bool harmless = std::find(kNoPlaceForXattrs.begin(), kNoPlaceForXattrs.end(),
-                                  set.error().code) != kNoPlaceForXattrs.end();
-  return harmless ? Result<>{} : set;
+  const auto is_harmless = [&](const Result<>& set) {
+    return !set && std::find(kNoPlaceForXattrs.begin(), kNoPlaceForXattrs.end(),
+                             set.error().code) != kNoPlaceForXattrs.end();
+  };
+  identity.length = length_;
+  auto set = file_->set_attribute(kIdentityAttribute, encode_identity(identity));
+  if (is_harmless(set) && !identity.path.empty()) {
+    identity.path.clear();  // rather no path than the length of an earlier seal
+    set = file_->set_attribute(kIdentityAttribute, encode_identity(identity));
+  }
+  return is_harmless(set) ? Result<>{} : set;
 }
 
 Location PrivateSegment::location() const {

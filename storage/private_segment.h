@@ -81,9 +81,9 @@ class PrivateSegment {
   Result<FileStatus> refresh();
   Result<> sync();
 
-  // Writes the identity (format.h) with the current length to the backing file. Not an error where
-  // the file system has no xattrs or no room for them.
-  Result<> identify(const StoreId& store, InodeId inode, const std::string& path);
+  // Writes the identity, with the current length, to the backing file. Not an error where the file
+  // system has no xattrs or no room for them.
+  Result<> identify(Identity identity);
 
   [[nodiscard]] SegmentId id() const { return place_.id; }
   [[nodiscard]] DirectoryId directory() const { return place_.directory; }

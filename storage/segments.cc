@@ -165,8 +165,9 @@ Result<std::unique_ptr<PrivateSegment>> SegmentStore::create_private(SegmentId i
   auto segment =
       PrivateSegment::start(device(directory), std::move(file), {.id = id, .directory = directory},
                             options_.preallocate_step);
-  const auto identified =
-      segment ? (*segment)->identify(store_, inode, {}) : Result<>(tl::unexpected(segment.error()));
+  const auto identified = segment
+                              ? (*segment)->identify({.store = store_, .inode = inode, .path = {}})
+                              : Result<>(tl::unexpected(segment.error()));
   if (identified) return segment;
   static_cast<void>(device(directory).remove(segment_path(SegmentKind::kPrivate, id)));
   return tl::unexpected(identified.error());

@@ -102,6 +102,18 @@ TEST_P(DeviceTest, WritesPagesDirectly) {
             std::string(1, static_cast<char>('A' + (kParts - 1) % 50)) + "end");
 }
 
+TEST_P(DeviceTest, ReadsDirectlyWhatWasJustWritten) {
+  auto file = create("segments/1.fused");
+  write(*file, std::string(kDirectAlignment, 'a') + "tail", 0);
+  Pages pages(3);
+  const MutableBytes all(pages.page(0).data(), 3 * kDirectAlignment);
+  EXPECT_EQ(file->read_direct(all, 0).value(), kDirectAlignment + 4);
+  EXPECT_EQ(as_text(Bytes(all).first(kDirectAlignment + 4)),
+            std::string(kDirectAlignment, 'a') + "tail");
+  EXPECT_EQ(file->read_direct(pages.page(1), kDirectAlignment).value(), 4U);
+  EXPECT_EQ(file->read_direct(pages.page(1), 2 * kDirectAlignment).value(), 0U);
+}
+
 TEST_P(DeviceTest, ADirectWriteLeavesWhatIsBeside) {
   Pages pages(2);
   for (std::size_t i : {0, 1}) {
@@ -191,6 +203,7 @@ TEST_P(DeviceTest, NamesFilesOnce) {
   EXPECT_THAT(device_->list("segments").value(), testing::ElementsAre("1.fused"));
   EXPECT_THAT(device_->list("recycle").value(), testing::ElementsAre("2.private"));
   EXPECT_TRUE(device_->sync_folder("segments"));
+  EXPECT_TRUE(device_->sync_all());
 }
 
 TEST_P(DeviceTest, KnowsWhetherAFileMayBeWritten) {

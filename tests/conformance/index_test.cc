@@ -277,6 +277,18 @@ TEST_P(IndexTest, ErasesTheRepliesOfAnEarlierMount) {
   EXPECT_EQ(index_->reply(again.request).value(), again);
 }
 
+TEST_P(IndexTest, KeepsTheSyncMark) {
+  EXPECT_EQ(index_->sync_mark().value(), SyncMark{});
+  const SyncMark mark{.boot = "boot",
+                      .epoch = Epoch{3},
+                      .synced = Epoch{2},
+                      .doubtful = {{.first = Epoch{1}, .last = Epoch{1}}}};
+  commit({.put_sync_mark = mark});
+  commit({.totals = {.inodes = 1}});
+  reopen();
+  EXPECT_EQ(index_->sync_mark().value(), mark);
+}
+
 TEST_P(IndexTest, AddsTotals) {
   EXPECT_EQ(index_->totals()->charged, 0);
   commit({.totals = {.charged = 100, .inodes = 2}});

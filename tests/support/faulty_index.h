@@ -82,6 +82,10 @@ class FaultyIndex final : public SharedIndex {
     SPILLFS_TRY(may_fail());
     return SharedIndex::users();
   }
+  Result<index::SyncMark> sync_mark() override {
+    SPILLFS_TRY(may_fail());
+    return SharedIndex::sync_mark();
+  }
   Result<std::uint64_t> reserve(index::Counter counter, std::uint64_t count) override {
     SPILLFS_TRY(may_fail());
     return SharedIndex::reserve(counter, count);

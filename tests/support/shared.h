@@ -30,6 +30,7 @@ class SharedDevice : public storage::Device {
     return inner_->list(folder);
   }
   Result<> sync_folder(const std::string& folder) override { return inner_->sync_folder(folder); }
+  Result<> sync_all() override { return inner_->sync_all(); }
   Result<bool> may_be_written(const std::string& path) override {
     return inner_->may_be_written(path);
   }
@@ -83,6 +84,7 @@ class SharedIndex : public index::Index {
   Result<> erase_all_replies() override { return inner_->erase_all_replies(); }
   Result<index::Totals> totals() override { return inner_->totals(); }
   Result<std::vector<index::UserTotal>> users() override { return inner_->users(); }
+  Result<index::SyncMark> sync_mark() override { return inner_->sync_mark(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
   }

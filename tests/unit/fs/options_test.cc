@@ -56,6 +56,20 @@ TEST(Options, RefusedOnesChangeNothing) {
   EXPECT_EQ(format_options(options), before);
 }
 
+TEST(Options, DurabilityHasAnIntervalOrNone) {
+  MountOptions options;
+  EXPECT_THAT(format_options(options), HasSubstr("durability=process\n"));
+  ASSERT_TRUE(parse_options("durability=interval=2.5,quota=1GiB", options));
+  EXPECT_EQ(options.durability, Durability::kInterval);
+  EXPECT_EQ(options.sync_interval, std::chrono::milliseconds(2500));
+  EXPECT_THAT(format_options(options), HasSubstr("durability=interval=2.5s\n"));
+  ASSERT_TRUE(parse_options("durability=fsync", options));
+  EXPECT_EQ(options.durability, Durability::kFsync);
+  EXPECT_FALSE(parse_options("durability=interval=0.05", options));
+  EXPECT_FALSE(parse_options("durability=interval", options));
+  EXPECT_FALSE(parse_options("durability=always", options));
+}
+
 TEST(Options, BadOnesSayWhatIsWrong) {
   MountOptions options;
   const auto context = [&options](std::string_view text) {

@@ -112,6 +112,19 @@ TEST_F(VolumePassthrough, WhenTheKernelDoesNotTakeAFileItGoesOnWithout) {
   close(again);
 }
 
+TEST_F(VolumePassthrough, WithoutRoomForASegmentAFileGoesOnWithout) {
+  store_ = TestStore(1, kMiB);
+  open();
+  make("dead", large_);
+  ASSERT_TRUE(volume_->unlink(kRootInode, "dead"));  // reclaim has something to give back
+  const auto filler = store_.devices[0]->create("filler").value();
+  ASSERT_TRUE(filler->allocate(storage::AllocateMode::kExtend, 0,
+                               store_.devices[0]->space()->free - 16 * kKiB));
+  const auto made = create("file", O_RDWR);
+  EXPECT_EQ(made.mode, IoMode::kCached);
+  close(made);
+}
+
 TEST_F(VolumePassthrough, OnlyBlocksNobodyCanWriteAreRecycled) {
   const auto free_of = [this](InodeId inode, const std::string& name, int flags) {
     close(reopen(inode, flags));

@@ -31,7 +31,7 @@ TEST(Codec, ADamagedRowIsAnError) {
     EXPECT_EQ(decode_inode(InodeId{1}, inode.substr(0, n)).error().code, EIO);
   }
   std::string newer = inode;
-  newer[0] = 2;
+  newer[0] = kInodeRowVersion + 1;
   EXPECT_EQ(decode_inode(InodeId{1}, newer).error().code, EIO);
   EXPECT_EQ(decode_dentry(256, "short").error().code, EIO);
   EXPECT_EQ(decode_segment(SegmentId{1}, std::string(31, '\0')).error().code, EIO);
@@ -61,6 +61,26 @@ TEST(Codec, ARowWithUnknownValuesIsAnError) {
   EXPECT_EQ(segment_with(offsetof(SegmentRow, kind), 0).error().code, EIO);
   EXPECT_EQ(segment_with(offsetof(SegmentRow, kind), 3).error().code, EIO);
   EXPECT_EQ(segment_with(offsetof(SegmentRow, zero), 1).error().code, EIO);
+}
+
+TEST(Codec, AnInodeOfTheFirstVersionIsOnDisk) {
+  std::string row = encode(Inode{.id = InodeId{1}, .sealed_in = Epoch{9}, .text = "name"});
+  EXPECT_EQ(decode_inode(InodeId{1}, row).value().sealed_in, Epoch{9});
+  row[0] = kRowVersion;
+  row.erase(offsetof(InodeRow, sealed_in), sizeof(std::uint64_t));
+  EXPECT_EQ(decode_inode(InodeId{1}, row).value().sealed_in, kOnDisk);
+  EXPECT_EQ(decode_inode(InodeId{1}, row).value().text, "name");
+}
+
+TEST(Codec, ASyncMarkIsWhatItWas) {
+  const SyncMark mark{.boot = "boot",
+                      .epoch = Epoch{7},
+                      .synced = Epoch{5},
+                      .doubtful = {{Epoch{1}, Epoch{2}}, {Epoch{4}, Epoch{4}}}};
+  EXPECT_EQ(decode_sync_mark(encode(mark)).value(), mark);
+  for (std::size_t n = 0; n < 56; ++n) {
+    EXPECT_EQ(decode_sync_mark(encode(mark).substr(0, n)).error().code, EIO) << n;
+  }
 }
 
 TEST(Codec, CountersThatDoNotFitAreNotAdded) {

@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "index/codec.h"
 
@@ -120,6 +121,30 @@ TEST_F(RocksdbIndexTest, ABatchThatFailsLeavesAndErasesNoReply) {
   ASSERT_TRUE(index->commit(second));
   EXPECT_EQ(index->reply(second.put_reply->request).value(), *second.put_reply);
   EXPECT_EQ(index->reply(first.request).error().code, ENOENT);
+}
+
+TEST_F(RocksdbIndexTest, VerifyFindsAFlippedBit) {
+  {
+    auto index = RocksdbIndex::open(folder_, {}).value();
+    ASSERT_TRUE(index->commit({.put_inodes = {{.id = InodeId{7}, .mode = 0644, .text = "x"}}}));
+  }
+  EXPECT_TRUE(RocksdbIndex::open(folder_, {}).value()->verify());  // and writes its log into tables
+  int tables = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    if (entry.path().extension() != ".sst") continue;
+    std::fstream table(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    table.seekg(30);
+    const int byte = table.get();
+    table.seekp(30);
+    table.put(static_cast<char>(byte ^ 1));
+    ++tables;
+  }
+  ASSERT_GT(tables, 0);
+  const auto index = RocksdbIndex::open(folder_, {});
+  if (!index) return;  // it may find that out sooner
+  EXPECT_EQ((*index)->verify().error().code, EIO);
+  const auto found = (*index)->inode(InodeId{7});
+  EXPECT_TRUE(!found && found.error().code == EIO);
 }
 
 }  // namespace

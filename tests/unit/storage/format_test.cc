@@ -63,7 +63,7 @@ TEST(Format, TheDocumentsExamplesAreTheBytesWeWrite) {
   EXPECT_NE(document.find(first), std::string::npos) << first;
   const std::string record = dump(example_bytes());
   EXPECT_NE(document.find(record), std::string::npos) << record;
-  const Identity identity{example_store(), InodeId{42}, 1234, "/a"};
+  const Identity identity{example_store(), InodeId{42}, 1234, 0100644, 1000, 1000, "/a"};
   EXPECT_NE(document.find(encode_identity(identity)), std::string::npos)
       << encode_identity(identity);
 }
@@ -177,8 +177,12 @@ TEST(Format, RefusesFieldsBeyondTheirLimits) {
 }
 
 TEST(Format, AnIdentityDecodesToWhatItWas) {
-  const Identity identity{example_store(), InodeId{42}, 1234, "/a b/ c"};
+  const Identity identity{example_store(), InodeId{42}, 1234, 0100644, 1000, 1000, "/a b/ c"};
   EXPECT_EQ(decode_identity(encode_identity(identity)).value(), identity);
+  Identity first = identity;
+  first.mode = first.uid = first.gid = 0;
+  EXPECT_EQ(decode_identity("spillfs1 " + hex(example_store()) + " 42 1234 /a b/ c").value(),
+            first);
   EXPECT_EQ(decode_identity("spillfs1 zz").error().code, EIO);
   EXPECT_EQ(decode_identity("").error().code, EIO);
 }

@@ -138,10 +138,23 @@ TEST_F(SegmentsTest, AnIdentityNamesTheOwner) {
   open();
   auto segment = create_private(1, Blocks::kFresh);
   append(*segment, "0123");
-  ASSERT_TRUE(segment->identify({}, kInode, "/path"));
+  ASSERT_TRUE(segment->identify({.inode = kInode, .path = "/path"}));
   const Identity identity =
       decode_identity(segment->file()->attribute(kIdentityAttribute).value()).value();
   EXPECT_EQ(identity, (Identity{.inode = kInode, .length = 4, .path = "/path"}));
+}
+
+TEST_F(SegmentsTest, AnIdentityThatDoesNotFitGoesWithoutItsPath) {
+  const auto plan = std::make_shared<FaultPlan>();
+  devices_ = {std::make_shared<FaultyDevice>(devices_[0], plan)};
+  open();
+  auto segment = create_private(1, Blocks::kFresh);
+  append(*segment, "0123");
+  plan->fail_at(1, {.code = E2BIG});
+  ASSERT_TRUE(segment->identify({.inode = kInode, .path = "/path"}));
+  const Identity identity =
+      decode_identity(segment->file()->attribute(kIdentityAttribute).value()).value();
+  EXPECT_EQ(identity, (Identity{.inode = kInode, .length = 4, .path = ""}));
 }
 
 TEST_F(SegmentsTest, SeveralMaySyncAtTheSameTime) {

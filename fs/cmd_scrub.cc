@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <ostream>
+#include <thread>
+
+#include "fs/commands.h"
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{50};
+
+// The next line of a file that grows; waits for it.
+class Lines {
+ public:
+  explicit Lines(Fd file) : file_(std::move(file)) {}
+
+  Result<std::string> next() {
+    for (;;) {
+      const std::size_t end = text_.find('\n');
+      if (end != std::string::npos) {
+        std::string line = text_.substr(0, end);
+        text_.erase(0, end + 1);
+        return line;
+      }
+      std::array<char, 65536> part{};
+      const ssize_t got = ::pread(file_.get(), part.data(), part.size(), at_);
+      if (got < 0) return fail_errno(errno, "the daemon does not go on with it");
+      if (got == 0) std::this_thread::sleep_for(kLook);
+      at_ += got;
+      text_.append(part.data(), static_cast<std::size_t>(got));
+    }
+  }
+
+ private:
+  const Fd file_;
+  off_t at_ = 0;
+  std::string text_;
+};
+
+std::string describe_damage(const nlohmann::json& line) {
+  const auto inode = line.value("inode", std::uint64_t{0});
+  const std::string path = line.value("path", "");
+  const std::string file =
+      inode == 0 ? "the segment itself"
+                 : fmt::format("{} (inode {})", path.empty() ? "a file" : path, inode);
+  return fmt::format("segment {} is damaged at {}: {}: {}", line.value("segment", ""),
+                     line.value("offset", std::uint64_t{0}), line.value("damage", ""), file);
+}
+
+void show_progress(const nlohmann::json& line, Streams streams) {
+  streams.err << fmt::format("{} of {} MiB\r", line.value("scrubbed_bytes", std::uint64_t{0}) >> 20,
+                             line.value("of_bytes", std::uint64_t{0}) >> 20)
+              << std::flush;
+}
+
+ExitCode tell_end(const nlohmann::json& line, Streams streams) {
+  if (line.contains("error")) {
+    return report({.code = EIO, .context = line.value("error", ""), .where = {}}, kExitSystem,
+                  streams);
+  }
+  const auto damaged = line.value("damaged", std::uint64_t{0});
+  const auto unsummed = line.value("files_without_sums", std::uint64_t{0});
+  streams.out << fmt::format(
+      "{} files, {} bytes compared{}: {}\n", line.value("files", std::uint64_t{0}),
+      line.value("scrubbed_bytes", std::uint64_t{0}),
+      unsummed == 0 ? "" : fmt::format(", {} files without sums now", unsummed),
+      damaged == 0 ? "no damage" : fmt::format("{} damaged", damaged));
+  return damaged == 0 ? kExitSuccess : kExitProblemsFound;
+}
+
+}  // namespace
+
+ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
+  const std::string name = command.mountpoint + "/.spillfs/scrub";
+  Fd file(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file && (errno == EACCES || errno == EPERM)) {
+    return report(
+        {.code = errno,
+         .context = fmt::format("only root and the store's owner may scrub {}", command.mountpoint),
+         .where = {}},
+        kExitSystem, streams);
+  }
+  if (!file) {
+    return report({.code = errno,
+                   .context = fmt::format("no live spillfs is mounted on {}", command.mountpoint),
+                   .where = {}},
+                  kExitMountpoint, streams);
+  }
+  Lines lines(std::move(file));
+  for (;;) {
+    const auto line = lines.next();
+    if (!line) return report(line.error(), kExitSystem, streams);
+    if (command.json) streams.out << *line << std::endl;
+    const auto json = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) {
+      return report(
+          {.code = EIO, .context = name + " says what this spillfs does not know", .where = {}},
+          kExitSystem, streams);
+    }
+    if (json.contains("damage") && !command.json) {
+      streams.err << "spillfs: " << describe_damage(json) << '\n';
+    }
+    if (json.contains("of_bytes") && command.progress) show_progress(json, streams);
+    if (!json.contains("done")) continue;
+    std::ostream nowhere(nullptr);
+    return tell_end(json, {command.json ? nowhere : streams.out, streams.err});
+  }
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks a Volume's files and compares them with their sums: in the background, slowly, once a day;
+// and when somebody asks, as fast as the disk gives what nobody else wants.
+//
+// Threads: every method may be called from any thread. The walk has one of its own, of the lowest
+// priority.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "fs/control_files.h"
+#include "fs/volume.h"
+#include "storage/base/mutex.h"
+
+namespace spillfs::fs {
+
+struct ScrubberOptions {
+  std::uint64_t rate = 0;                       // bytes a second in the background; 0: none
+  std::chrono::milliseconds first{60'000};      // after the start
+  std::chrono::milliseconds every{86'400'000};  // from the end of a pass to the next
+  std::chrono::seconds settled{60};  // the background leaves what was changed since alone
+};
+
+// What a pass that somebody asked for has found so far, a JSON object a line (docs/CLI.md); grows
+// until the last line, which has "done".
+class ScrubReport {
+ public:
+  void add(const std::string& line);
+  std::size_t read(MutableBytes into, std::uint64_t offset);
+
+ private:
+  Mutex mutex_;
+  std::string text_ GUARDED_BY(mutex_);
+};
+
+class Scrubber {
+ public:
+  Scrubber(Volume& volume, ScrubberOptions options);  // `volume` outlives it
+  ~Scrubber();
+
+  // The report of a pass over everything that starts now, or of the one under way that somebody
+  // else asked for.
+  std::shared_ptr<ScrubReport> demand();
+  // A reader of demand()'s report; at its end there may be more to come.
+  std::unique_ptr<ControlReader> open();
+
+  struct Status {
+    std::uint64_t bytes = 0;                     // compared since the start
+    std::optional<std::int64_t> last_full_pass;  // end of it, seconds since 1970; since the start
+  };
+  Status status();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  // The sums of a pass over everything.
+  struct Pass {
+    std::uint64_t bytes = 0, files = 0, unsummed = 0, damaged = 0;
+  };
+
+  void run(const std::stop_token& stop);
+  std::shared_ptr<ScrubReport> wait_for_work(const std::stop_token& stop);
+  void walk_in_background(const std::stop_token& stop);
+  std::string walk_for(ScrubReport& report, const std::stop_token& stop);
+  Result<Pass> walk_all(ScrubReport& report, const std::stop_token& stop);
+  void tell(ScrubReport& report, const Scrubbed& found, Pass& pass);
+  bool keep_to_rate(std::uint64_t bytes, const std::stop_token& stop);
+  void passed();
+  void count(std::uint64_t bytes);
+
+  Volume& volume_;
+  const ScrubberOptions options_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::shared_ptr<ScrubReport> demanded_ GUARDED_BY(mutex_);
+  Clock::time_point next_pass_ GUARDED_BY(mutex_);
+  Status status_ GUARDED_BY(mutex_);
+  Clock::time_point due_;  // the thread's own: when it may read again
+  std::jthread thread_;
+};
+
+}  // namespace spillfs::fs

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/sync_epochs.h"
+
+#include <algorithm>
+
+namespace spillfs::fs {
+
+void SyncEpochs::start(const index::SyncMark& found, const std::string& boot) {
+  MutexLock lock(mutex_);
+  boot_ = boot;
+  doubtful_ = found.doubtful;
+  synced_ = found.synced;
+  if (!found.boot.empty() && found.boot != boot && found.epoch > found.synced) {
+    doubtful_.push_back({.first = index::Epoch{number(found.synced) + 1}, .last = found.epoch});
+    synced_ = found.epoch;
+  }
+  any_doubtful_ = !doubtful_.empty();
+  started_ = true;
+  now_ = index::Epoch{std::max(number(found.epoch), number(found.synced)) + 1};
+}
+
+bool SyncEpochs::on_disk(index::Epoch sealed_in) const {
+  return sealed_in <= synced_.load() && !is_doubtful(sealed_in);
+}
+
+bool SyncEpochs::is_doubtful(index::Epoch sealed_in) const {
+  if (!any_doubtful_) return false;
+  MutexLock lock(mutex_);
+  return std::any_of(doubtful_.begin(), doubtful_.end(), [&](const auto& range) {
+    return range.first <= sealed_in && sealed_in <= range.last;
+  });
+}
+
+index::SyncMark SyncEpochs::mark() const {
+  MutexLock lock(mutex_);
+  return {.boot = boot_, .epoch = now_, .synced = synced_, .doubtful = doubtful_};
+}
+
+index::SyncMark SyncEpochs::next() const {
+  index::SyncMark mark = this->mark();
+  mark.epoch = index::Epoch{number(mark.epoch) + 1};
+  return mark;
+}
+
+void SyncEpochs::clear_doubtful() {
+  MutexLock lock(mutex_);
+  doubtful_.clear();
+  any_doubtful_ = false;
+}
+
+}  // namespace spillfs::fs

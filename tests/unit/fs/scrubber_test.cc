@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/scrubber.h"
+
+#include <gmock/gmock.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/support/damage.h"
+
+namespace spillfs::tests {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ScrubberTest : public DamagedStore {
+ protected:
+  void SetUp() override {
+    open();
+    write(kRootInode, "small", "small bytes");
+    large_ = write(kRootInode, "large", std::string(100 * kKiB, 'l'));
+  }
+  // The lines of a pass that is asked for, up to its end; the last is first.
+  static std::vector<nlohmann::json> ask(fs::Scrubber& scrubber) {
+    const auto reader = scrubber.open();
+    std::string text;
+    std::vector<nlohmann::json> lines;
+    for (std::size_t offset = 0;;) {
+      std::array<std::byte, 7> part{};  // lines come in pieces
+      const std::size_t got = reader->read(part, offset).value();
+      offset += got;
+      text += as_text(Bytes(part).first(got));
+      if (got == 0) std::this_thread::sleep_for(1ms);
+      const std::size_t end = text.find('\n');
+      if (end == std::string::npos) continue;
+      lines.insert(lines.begin(), nlohmann::json::parse(text.substr(0, end)));
+      text.erase(0, end + 1);
+      if (lines.front().contains("done")) return lines;
+    }
+  }
+  InodeId large_{};
+};
+
+TEST_F(ScrubberTest, SaysWhatAPassFinds) {
+  fs::Scrubber scrubber(*volume_, {});
+  auto lines = ask(scrubber);
+  EXPECT_EQ(lines.front()["files"], 2);
+  EXPECT_EQ(lines.front()["damaged"], 0);
+  EXPECT_EQ(lines.front()["scrubbed_bytes"], 11 + 100 * kKiB);
+  flip_in(large_, 77);
+  lines = ask(scrubber);
+  EXPECT_EQ(lines.front()["damaged"], 1);
+  EXPECT_EQ(lines[1]["path"], "/large");
+  EXPECT_EQ(lines[1]["inode"], number(large_));
+  EXPECT_EQ(lines[1]["offset"], 0);
+  EXPECT_EQ(read(large_), "error 5");
+  EXPECT_TRUE(scrubber.status().last_full_pass);
+  EXPECT_EQ(scrubber.status().bytes, 2 * (11 + 100 * kKiB));
+}
+
+TEST_F(ScrubberTest, FindsDamageInTheBackground) {
+  flip_in(large_, 77);
+  fs::Scrubber scrubber(*volume_, {.rate = kGiB, .first = 0ms, .settled = 0s});
+  while (!scrubber.status().last_full_pass) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(volume_->status().damaged, 1U);
+  EXPECT_EQ(volume_->scrub_position().value(), kNoSegment);
+}
+
+TEST_F(ScrubberTest, TheBackgroundLeavesWhatWasJustWrittenAlone) {
+  flip_in(large_, 77);
+  fs::Scrubber scrubber(*volume_, {.rate = kGiB, .first = 0ms});
+  while (!scrubber.status().last_full_pass) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(scrubber.status().bytes, 0U);
+  EXPECT_EQ(volume_->status().damaged, 0U);
+}
+
+TEST_F(ScrubberTest, WhoAsksDoesNotWaitForTheBackground) {
+  flip_in(large_, 77);
+  fs::Scrubber scrubber(*volume_, {.rate = 1, .first = 0ms, .settled = 0s});  // takes a day
+  while (scrubber.status().bytes == 0) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(ask(scrubber).front()["damaged"], 1);
+}
+
+TEST_F(ScrubberTest, EndsInTheMiddle) {
+  fs::Scrubber scrubber(*volume_, {.rate = 1, .first = 0ms, .settled = 0s});
+  while (scrubber.status().bytes == 0) std::this_thread::sleep_for(1ms);
+}
+
+}  // namespace
+}  // namespace spillfs::tests
