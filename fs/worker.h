@@ -26,6 +26,9 @@ struct WorkerStart {
 // Serves; calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready);
 
+// The machine's, which changes when it starts anew; empty where it has none.
+std::string boot_id();
+
 // The segments of a store, for whoever holds its lock.
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
                                                              const MountOptions& options);
