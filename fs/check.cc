@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "fs/sync_epochs.h"
 #include "storage/base/checksum.h"
 
 namespace spillfs::fs {
@@ -28,17 +29,21 @@ struct Use {
 
 class Checker {
  public:
-  Checker(index::Index& index, storage::SegmentStore& segments,
+  Checker(index::Index& index, storage::SegmentStore& segments, const std::string& boot,
           const std::function<void(const std::string&)>& problem)
-      : index_(index), segments_(segments), problem_(problem) {}
+      : index_(index), segments_(segments), boot_(boot), problem_(problem) {}
 
   Result<CheckReport> run() {
+    const index::SyncMark mark = SPILLFS_TRY(index_.sync_mark());
+    epochs_.start(mark, boot_);
     SPILLFS_TRY(read_queue());
     SPILLFS_TRY(each_inode([&](const index::Inode& inode) { return check_names_in(inode); }));
     SPILLFS_TRY(each_inode([&](const index::Inode& inode) { return check_inode(inode); }));
     SPILLFS_TRY(check_totals());
     SPILLFS_TRY(check_segments(SegmentKind::kFused));
     SPILLFS_TRY(check_segments(SegmentKind::kPrivate));
+    const bool machine_went_down = !mark.boot.empty() && mark.boot != boot_;
+    if (machine_went_down) return report_;  // the next mount removes strays
     for (std::size_t i = 0; i < segments_.directory_count(); ++i) {
       SPILLFS_TRY(check_strays(DirectoryId{static_cast<std::uint16_t>(i)}));
     }
@@ -141,6 +146,14 @@ class Checker {
     return {};
   }
 
+  // Nobody will read it, or not before its bytes have been compared.
+  bool is_passed_over(const index::Inode& inode) {
+    if (inode.links == 0) return true;
+    const bool doubtful = epochs_.is_doubtful(inode.sealed_in);
+    if (doubtful) ++report_.doubtful;
+    return doubtful;
+  }
+
   Result<> check_fused(const index::Inode& inode) {
     ++report_.records;
     const Location& at = inode.location;
@@ -151,7 +164,7 @@ class Checker {
     if (rows.empty() || rows[0].offset != at.record_offset || rows[0].inode != inode.id) {
       found("inode {} is not the owner of its record", id);
     }
-    if (inode.links == 0) return {};  // nobody will read it
+    if (is_passed_over(inode)) return {};
     const auto file = segments_.open_fused(at.segment, at.directory);
     if (!file) {
       found("inode {}: {}", id, file.error().context);
@@ -185,7 +198,7 @@ class Checker {
     if (!segment || segment->inode != inode.id) {
       found("inode {} is not the owner of segment {}", id, number(at.segment));
     }
-    if (inode.links == 0) return {};  // nobody will read it
+    if (is_passed_over(inode)) return {};
     const auto open = segments_.open_private(at.segment, at.directory, at.length);
     if (!open) {
       found("inode {}: {}", id, open.error().context);
@@ -290,7 +303,9 @@ class Checker {
 
   index::Index& index_;
   storage::SegmentStore& segments_;
+  const std::string& boot_;
   const std::function<void(const std::string&)>& problem_;
+  SyncEpochs epochs_;
   CheckReport report_;
   std::int64_t charged_ = 0;
   std::unordered_map<std::uint32_t, std::int64_t> users_;  // charged
@@ -304,8 +319,9 @@ class Checker {
 }  // namespace
 
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
+                                const std::string& boot,
                                 const std::function<void(const std::string&)>& problem) {
-  return Checker(index, segments, problem).run();
+  return Checker(index, segments, boot, problem).run();
 }
 
 }  // namespace spillfs::fs

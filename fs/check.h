@@ -18,11 +18,14 @@ struct CheckReport {
   std::uint64_t segments = 0;
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;     // compared with their sums
+  std::uint64_t doubtful = 0;  // files that a loss of power may have taken: not compared
   std::uint64_t problems = 0;  // each was told to `problem`
 };
 
-// Calls `problem` with a sentence for each thing that is wrong.
+// Calls `problem` with a sentence for each thing that is wrong. `boot` is the machine's boot id:
+// what another one left unsynced is for the next mount to settle, and no problem.
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
+                                const std::string& boot,
                                 const std::function<void(const std::string&)>& problem);
 
 }  // namespace spillfs::fs

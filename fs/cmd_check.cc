@@ -19,6 +19,10 @@ ExitCode tell(const CheckReport& report, Streams streams) {
       "{} inodes, {} names, {} segments, {} records, {} bytes compared: {}\n", report.inodes,
       report.names, report.segments, report.records, report.bytes,
       report.problems == 0 ? "no problems" : fmt::format("{} problems", report.problems));
+  if (report.doubtful != 0) {
+    streams.out << fmt::format("{} files may have gone with the power: a mount will find out\n",
+                               report.doubtful);
+  }
   return report.problems == 0 ? kExitSuccess : kExitProblemsFound;
 }
 
@@ -35,9 +39,10 @@ ExitCode run_check(const CheckCommand& command, Streams streams) {
   }
   const auto parts = open_parts(*store, {}, nullptr);
   if (!parts) return report(parts.error(), kExitProblemsFound, streams);
-  const auto checked = check_store(*parts->index, *parts->segments, [&](const std::string& text) {
+  const auto tell_problem = [&](const std::string& text) {
     streams.err << "spillfs: " << text << '\n';
-  });
+  };
+  const auto checked = check_store(*parts->index, *parts->segments, boot_id(), tell_problem);
   if (!checked) return report(checked.error(), kExitProblemsFound, streams);
   return tell(*checked, streams);
 }

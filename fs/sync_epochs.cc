@@ -4,6 +4,15 @@
 #include <algorithm>
 
 namespace spillfs::fs {
+namespace {
+
+bool contains(const std::vector<index::SyncMark::Range>& ranges, index::Epoch epoch) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) {
+    return range.first <= epoch && epoch <= range.last;
+  });
+}
+
+}  // namespace
 
 void SyncEpochs::start(const index::SyncMark& found, const std::string& boot) {
   MutexLock lock(mutex_);
@@ -14,7 +23,8 @@ void SyncEpochs::start(const index::SyncMark& found, const std::string& boot) {
     doubtful_.push_back({.first = index::Epoch{number(found.synced) + 1}, .last = found.epoch});
     synced_ = found.epoch;
   }
-  any_doubtful_ = !doubtful_.empty();
+  doubtful_at_start_ = doubtful_;
+  any_doubtful_ = had_doubtful_ = !doubtful_.empty();
   started_ = true;
   now_ = index::Epoch{std::max(number(found.epoch), number(found.synced)) + 1};
 }
@@ -26,9 +36,12 @@ bool SyncEpochs::on_disk(index::Epoch sealed_in) const {
 bool SyncEpochs::is_doubtful(index::Epoch sealed_in) const {
   if (!any_doubtful_) return false;
   MutexLock lock(mutex_);
-  return std::any_of(doubtful_.begin(), doubtful_.end(), [&](const auto& range) {
-    return range.first <= sealed_in && sealed_in <= range.last;
-  });
+  return contains(doubtful_, sealed_in);
+}
+
+bool SyncEpochs::was_doubtful(index::Epoch sealed_in) const {
+  MutexLock lock(mutex_);
+  return contains(doubtful_at_start_, sealed_in);
 }
 
 index::SyncMark SyncEpochs::mark() const {

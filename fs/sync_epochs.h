@@ -26,6 +26,9 @@ class SyncEpochs {
   [[nodiscard]] bool on_disk(index::Epoch sealed_in) const;
   [[nodiscard]] bool is_doubtful(index::Epoch sealed_in) const;
   [[nodiscard]] bool any_doubtful() const { return any_doubtful_; }
+  // At the start, whatever has been looked at since.
+  [[nodiscard]] bool was_doubtful(index::Epoch sealed_in) const;
+  [[nodiscard]] bool had_doubtful() const { return had_doubtful_; }
 
   // What is so now, for the index.
   [[nodiscard]] index::SyncMark mark() const EXCLUDES(mutex_);
@@ -41,10 +44,12 @@ class SyncEpochs {
   std::atomic<index::Epoch> now_{index::Epoch{1}};
   std::atomic<index::Epoch> synced_{index::Epoch{0}};
   std::atomic<bool> any_doubtful_{false};
+  std::atomic<bool> had_doubtful_{false};
   std::atomic<bool> started_{false};
   mutable Mutex mutex_;
   std::string boot_ GUARDED_BY(mutex_);
   std::vector<index::SyncMark::Range> doubtful_ GUARDED_BY(mutex_);
+  std::vector<index::SyncMark::Range> doubtful_at_start_ GUARDED_BY(mutex_);
 };
 
 }  // namespace spillfs::fs

@@ -85,10 +85,13 @@ bool Volume::is_doubtful(const Vnode& vnode) {
 
 // ENOENT when the power took its bytes: then it is gone. Reads them without the inode's lock.
 Result<> Volume::prove(const VnodeRef& vnode, const std::stop_token& stop) {
-  if (!epochs_.any_doubtful()) return {};
+  if (!epochs_.had_doubtful()) return {};
   index::Inode inode;
   {
     SharedLock lock(vnode->mutex);
+    // Another thread may have taken its name since the caller looked it up.
+    const bool was_lost = vnode->inode.links == 0 && epochs_.was_doubtful(vnode->inode.sealed_in);
+    if (was_lost) return fail(ENOENT, "the power took it");
     if (!is_doubtful(*vnode)) return {};
     inode = vnode->inode;
   }
@@ -102,6 +105,7 @@ Result<> Volume::drop_lost(const VnodeRef& vnode) {
   index::Inode inode;
   {
     SharedLock lock(vnode->mutex);
+    if (vnode->inode.links == 0) return fail(ENOENT, "the power took it");
     if (!is_doubtful(*vnode)) return {};  // another thread was faster
     inode = vnode->inode;
   }

@@ -47,13 +47,6 @@ constexpr std::chrono::seconds kChecksumDelay{5};
 // So that after a loss of power there is not too much to look at; most is on disk by then.
 constexpr std::chrono::minutes kSyncEvery{5};
 
-std::string boot_id() {
-  std::string id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  if (!std::getline(file, id)) spdlog::warn("no boot id: a loss of power will not be noticed");
-  return id;
-}
-
 VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
   VolumeOptions out{
       .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
@@ -221,6 +214,13 @@ void tell_failure(int pipe, const Error& error) {
 }
 
 }  // namespace
+
+std::string boot_id() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  if (!std::getline(file, id)) spdlog::warn("no boot id: a loss of power will not be noticed");
+  return id;
+}
 
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
                                                              const MountOptions& options) {

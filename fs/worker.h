@@ -41,6 +41,9 @@ struct WorkerStart {
 // requests are answered ("+"), or what went wrong before (errno, a line's end, text).
 [[noreturn]] void be_worker(WorkerStart start, Fd ready);
 
+// The machine's, which changes when it starts anew; empty where it has none.
+std::string boot_id();
+
 // The segments of a store, for whoever holds its lock.
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
                                                              const MountOptions& options);

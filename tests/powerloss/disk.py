@@ -2,6 +2,7 @@
 """A disk that records what reaches it, and disks as a loss of power would leave them."""
 import bisect
 import contextlib
+import ctypes
 import mmap
 import os
 import pathlib
@@ -16,6 +17,8 @@ SIZE = 512 << 20
 SECTOR = 512
 PAGE = 4096
 WRITE, FLUSH, ZERO = 1, 2, 3
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+CLONE_NEWNS = 0x20000
 HEADER = struct.Struct("<IIQQ")  # kind, time, offset, length; as recording_disk.cc writes it
 
 
@@ -24,6 +27,24 @@ def run(*command, good=(0,)):
                           timeout=120, check=False)
     assert done.returncode in good, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
+
+
+def unshare_mounts():
+    """What this process mounts from now on only it and its children see."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    run("mount", "--make-rprivate", "/")
+
+
+@contextlib.contextmanager
+def another_boot(folder):
+    """For this process and its children the machine has been started anew."""
+    (folder / "boot_id").write_text("00000000-0000-4000-8000-000000000000\n")
+    run("mount", "--bind", folder / "boot_id", BOOT_ID)
+    try:
+        yield
+    finally:
+        run("umount", BOOT_ID)
 
 
 def make_file_system(path, journal):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loss of power: a store on an ext4 whose disk writes down what reaches it, flush by flush. The log
-is replayed up to many points; there fsck, check, mount, and everything is compared with what was
-promised. A run whose process syncs nothing must fail.
+is replayed up to many points; there fsck, check, mount on another boot, and everything is compared
+with what was promised. A run whose process syncs nothing must fail.
 
 SPILLFS_POWER_LOSS_POINTS says how often power is lost.
 """
@@ -17,8 +17,8 @@ import sys
 import tempfile
 import traceback
 
-from disk import PAGE, SECTOR, Log, RecordingDisk, Replay, file_system, m, make_file_system
-from disk import FLUSH
+from disk import FLUSH, PAGE, SECTOR, Log, RecordingDisk, Replay, another_boot, file_system, m
+from disk import make_file_system, unshare_mounts
 from history import History
 from load import make_folders, work
 from verify import Verifier, end, is_expected
@@ -97,16 +97,17 @@ def lose_power(run):
         counts, lines = collections.Counter(), []
         counts["records"] = len(log.records)
         counts["flushes"] = sum(record[0] == FLUSH for record in log.records)
-        for point in choose_points(log, log.between(start, stop), run.points, chance):
-            lost = replay.lose_power_after(point, chance, chance.choice((SECTOR, PAGE)))
-            found = verifier.verify(replay.image, log.ends[point - 1])
-            counts["points"] += 1
-            counts["points with an unsynced write"] += lost != 0
-            counts["broken points"] += any(not is_expected(what) for what, _ in found)
-            for what, text in found:
-                counts[what] += 1
-                if not is_expected(what) and counts[what] <= LINES_OF_A_CLASS:
-                    lines.append(f"{run.name} after record {point}: {what}: {text}")
+        with another_boot(folder):
+            for point in choose_points(log, log.between(start, stop), run.points, chance):
+                lost = replay.lose_power_after(point, chance, chance.choice((SECTOR, PAGE)))
+                found = verifier.verify(replay.image, log.ends[point - 1])
+                counts["points"] += 1
+                counts["points with an unsynced write"] += lost != 0
+                counts["broken points"] += any(not is_expected(what) for what, _ in found)
+                for what, text in found:
+                    counts[what] += 1
+                    if not is_expected(what) and counts[what] <= LINES_OF_A_CLASS:
+                        lines.append(f"{run.name} after record {point}: {what}: {text}")
         counts["files"] = len(verifier.files)
         counts["syncs"] = len(history.syncs)
         return counts, lines
@@ -148,7 +149,8 @@ def main():
     m.need_fuse()
     need_loop_devices()
     broken = 0
-    workers = concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context("spawn"))
+    workers = concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context("spawn"),
+                                                     unshare_mounts)
     with workers:
         waiting = [(run, workers.submit(lose_power, run)) for run in runs()]
         for run, result in waiting:

@@ -49,10 +49,11 @@ class TestStore {
     std::string text;
     const auto store = segments();
     const auto report = fs::check_store(
-        *index, *store, [&](const std::string& problem) { text += problem + "\n"; });
+        *index, *store, boot, [&](const std::string& problem) { text += problem + "\n"; });
     return report ? text : describe(report.error());
   }
 
+  std::string boot;  // the machine's boot id when check runs
   std::shared_ptr<index::Index> index = std::make_shared<index::MemoryIndex>();
   std::vector<std::shared_ptr<storage::Device>> devices;
 };

@@ -105,6 +105,51 @@ TEST_F(PowerLossTest, AFileThatWasSyncedIsThere) {
   EXPECT_EQ(read("other"), gone_);
 }
 
+TEST_F(PowerLossTest, WhatHasBeenRemovedIsNotOpenedByItsNumber) {
+  write("file", large_);
+  lose_power();
+  const InodeId id{volume_->lookup(kRootInode, "file")->st_ino};
+  ASSERT_TRUE(volume_->prove_all());
+  EXPECT_EQ(volume_->open_file(id, O_RDONLY).error().code, ENOENT);
+}
+
+TEST_F(PowerLossTest, ScrubLeavesDoubtfulFilesAlone) {
+  write("small", "bytes");
+  write("large", large_);
+  lose_power();
+  const auto scrub = [&] {
+    std::size_t damage = 0;
+    for (SegmentId at = kNoSegment;;) {
+      const auto found = volume_->scrub_next(at, {.pace = [](std::uint64_t) { return true; }});
+      if (!found) return damage;
+      damage += found->damage.size();
+      at = found->segment;
+    }
+  };
+  EXPECT_EQ(scrub(), 0U);
+  EXPECT_EQ(volume_->status().damaged, 0U);
+  ASSERT_TRUE(volume_->prove_all());
+  ASSERT_TRUE(volume_->reclaim_now());
+  EXPECT_EQ(scrub(), 0U);
+  EXPECT_EQ(read("small"), "no name");
+}
+
+TEST_F(PowerLossTest, CheckLeavesToTheNextMountWhatThePowerTook) {
+  write("small", "bytes");
+  write("large", large_);
+  ASSERT_TRUE(index_->sync());
+  auto index = index_->lose_power(random_);
+  auto device = device_->lose_power_with_nothing_unsynced();
+  ASSERT_TRUE(device->create("segments/900.private"));
+  volume_.reset();
+  store_.index = std::move(index);
+  store_.devices[0] = std::move(device);
+  store_.boot = "boot " + std::to_string(boots_);
+  EXPECT_NE(store_.problems(), "");
+  store_.boot = "another boot";
+  EXPECT_EQ(store_.problems(), "");
+}
+
 TEST_F(PowerLossTest, AFileThatIsSealedAgainDuringItsSyncStaysThere) {
   const HandleId handle = open("file");
   ASSERT_TRUE(volume_->write(handle, as_bytes("bytes"), 0));
