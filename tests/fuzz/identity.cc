@@ -6,8 +6,17 @@
 namespace spillfs::fuzz {
 
 std::vector<std::string> seeds() {
-  return {storage::encode_identity({{std::byte{0xab}}, InodeId{42}, 1234, "/a b/c"}),
-          storage::encode_identity({{}, InodeId{~std::uint64_t{0}}, ~std::uint64_t{0}, ""})};
+  storage::Identity whole{.store = {std::byte{0xab}}, .inode = InodeId{42}, .length = 1234};
+  whole.mode = 0100644;
+  whole.uid = 1000;
+  whole.gid = 100;
+  whole.path = "/a b/c";
+  const storage::Identity highest{.inode = InodeId{~std::uint64_t{0}},
+                                  .length = ~std::uint64_t{0},
+                                  .mode = ~std::uint32_t{0},
+                                  .path = {}};
+  return {storage::encode_identity(whole), storage::encode_identity(highest),
+          "spillfs1 ab000000000000000000000000000000 42 1234 /a b/c"};
 }
 
 }  // namespace spillfs::fuzz
