@@ -181,10 +181,12 @@ class Mounted:
 
 
 def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    """Whether any thread runs: as long as one does, all files stay open."""
+    for thread in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if thread.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                return True
+    return False
 
 
 @contextlib.contextmanager
