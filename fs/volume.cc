@@ -276,7 +276,8 @@ Volume::Status Volume::status() {
           .handles = handles_.size(),
           .cached_files = cached_files_,
           .direct_files = direct_files_,
-          .passthrough_files = passthrough_files_};
+          .passthrough_files = passthrough_files_,
+          .index_trouble = index_->trouble()};
 }
 
 void Volume::set_kernel(Kernel kernel) {

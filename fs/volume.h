@@ -209,6 +209,7 @@ class Volume {
     std::size_t handles = 0;
     // Private segments so far, by how they are written.
     std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
+    std::string index_trouble;  // why it takes no changes; empty when it does
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.
