@@ -59,7 +59,8 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests) {
+                        MemoryPressure& memory, Volume& volume, const RequestCounters& requests,
+                        const SlowWatch& slow) {
   const Volume::Status now = volume.status();
   const nlohmann::json json{
       {"version", SPILLFS_VERSION},
@@ -84,6 +85,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"staging_free_bytes", now.staging_free},
       {"open_handles", now.handles},
       {"requests", requests.counts()},
+      {"slow_operations", slow.count()},
       {"restarts", start.counts->restarts.load()},
       {"upgrades", start.counts->upgrades.load()},
       {"failed_upgrades", start.counts->failed_upgrades.load()},
@@ -159,7 +161,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   if (auto kept = start.store->keep_ballast(); !kept) {
     spdlog::warn("no ballast: {}", describe(kept.error()));
   }
-  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
+  SlowWatch slow;
+  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
   parts.open_files = std::move(open_files);
   parts.start = start.start;
   MemoryPressure memory;
@@ -167,7 +170,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   RequestCounters requests;
   ControlFiles control;
-  control.add("status", [&] { return status_text(start, kernel, memory, *volume, requests); });
+  control.add("status",
+              [&] { return status_text(start, kernel, memory, *volume, requests, slow); });
   control.add(
       "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
   control.add("config", [&] { return format_options(start.options); });
@@ -179,7 +183,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .space_wait = start.options.space_wait,
                                      .features = kernel,
                                      .start = start.start,
-                                     .requests = &requests}));
+                                     .requests = &requests,
+                                     .slow = &slow}));
   const StopOnSignal stop(*session);
   ready();
   session->run();
@@ -194,11 +199,11 @@ void tell_failure(int pipe, const Error& error) {
 }  // namespace
 
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging) {
+                                 std::unique_ptr<storage::Staging> staging, SlowWatch* watch) {
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
-  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
+  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options), watch));
   auto segments =
       SPILLFS_TRY(storage::SegmentStore::open(std::move(devices), store.id(), segment_options));
   SPILLFS_TRY(check_index_is_there(store, *segments));

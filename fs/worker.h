@@ -43,6 +43,7 @@ struct WorkerStart {
 
 // The segments and the index of a store, for whoever holds its lock.
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging);
+                                 std::unique_ptr<storage::Staging> staging,
+                                 SlowWatch* watch = nullptr);
 
 }  // namespace spillfs::fs
