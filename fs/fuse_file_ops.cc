@@ -381,6 +381,8 @@ Bytes current_request() { return request_of_this_thread; }
 
 void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
   context.requests->count(request);
+  const auto header = load<fuse_in_header>(request);
+  const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);
   if (is_tmpfile(request)) return serve_tmpfile(context, request);
   request_of_this_thread = request;
   fuse_buf buffer{};

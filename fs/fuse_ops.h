@@ -9,6 +9,7 @@
 #include "fs/fuse_requests.h"
 #include "fs/parking.h"
 #include "fs/volume.h"
+#include "storage/base/slow_watch.h"
 
 namespace spillfs::fs {
 
@@ -18,6 +19,7 @@ struct FuseContext {
   ControlFiles* control = nullptr;
   Parking* parking = nullptr;
   RequestCounters* requests = nullptr;
+  SlowWatch* slow = nullptr;
   int fuse = -1;  // for replies that libfuse does not know
   KernelFeatures features;
 };

@@ -64,10 +64,11 @@ constexpr std::array<std::pair<std::uint32_t, std::string_view>, 44> kNames{{
     {kStatx, "STATX"},
 }};
 
+constexpr std::string_view kUnknown = "UNKNOWN";
+
 std::string name_of(std::uint32_t opcode) {
-  const auto* found = std::find_if(kNames.begin(), kNames.end(),
-                                   [&](const auto& name) { return name.first == opcode; });
-  return found == kNames.end() ? fmt::format("opcode {}", opcode) : std::string(found->second);
+  const std::string_view name = request_name(opcode);
+  return name == kUnknown ? fmt::format("opcode {}", opcode) : std::string(name);
 }
 
 bool about_control_files(const fuse_in_header& header, Bytes body) {
@@ -78,6 +79,12 @@ bool about_control_files(const fuse_in_header& header, Bytes body) {
 }
 
 }  // namespace
+
+std::string_view request_name(std::uint32_t opcode) {
+  const auto* found = std::find_if(kNames.begin(), kNames.end(),
+                                   [&](const auto& name) { return name.first == opcode; });
+  return found == kNames.end() ? kUnknown : found->second;
+}
 
 void RequestCounters::count(Bytes request) {
   if (request.size() < sizeof(fuse_in_header)) return;

@@ -9,10 +9,14 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "storage/base/bytes.h"
 
 namespace spillfs::fs {
+
+// What linux/fuse.h calls it without FUSE_; "UNKNOWN" for what came later.
+std::string_view request_name(std::uint32_t opcode);
 
 class RequestCounters {
  public:

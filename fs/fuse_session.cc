@@ -50,6 +50,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
               .control = &control,
               .parking = &parking_,
               .requests = options.requests,
+              .slow = options.slow,
               .fuse = fuse_.get(),
               .features = options.features};
 }

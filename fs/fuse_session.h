@@ -25,8 +25,9 @@ class FuseSession {
     KernelFeatures features;                      // what the kernel and we agreed on
     Volume::Start start = Volume::Start::kMount;
     RequestCounters* requests = nullptr;
+    SlowWatch* slow = nullptr;
   };
-  // `volume`, `control` and `requests` outlive the session.
+  // `volume`, `control`, `requests` and `slow` outlive the session.
   static Result<std::unique_ptr<FuseSession>> open(Fd fuse, MutableBytes init, Volume& volume,
                                                    ControlFiles& control, Options options);
   FuseSession(const FuseSession&) = delete;

@@ -222,12 +222,12 @@ Result<> Store::write() const {
   return {};
 }
 
-Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(
-    std::uint64_t reserve) const {
+Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::uint64_t reserve,
+                                                                          SlowWatch* watch) const {
   std::vector<std::unique_ptr<storage::Device>> devices;
   for (const std::string& folder : directories_) {
     const std::uint64_t kept = on_one_file_system(folder, path_) ? reserve : 0;
-    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder, kept)));
+    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder, kept, watch)));
   }
   return devices;
 }

@@ -12,6 +12,7 @@
 #include "fs/volume.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
+#include "storage/base/slow_watch.h"
 #include "storage/format.h"
 
 namespace spillfs::fs {
@@ -60,7 +61,7 @@ class Store {
   // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
   // bytes of it free.
   [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices(
-      std::uint64_t reserve) const;
+      std::uint64_t reserve, SlowWatch* watch = nullptr) const;
   // Blocks set aside on the index's file system for the day it is full; made where missing.
   Result<> keep_ballast() const;
   // Gives them back, so that deletes can go on; false when there was nothing to give.

@@ -286,7 +286,8 @@ Volume::Status Volume::status() {
           .sync_requests = syncer_.requests(),
           .sync_groups = syncer_.groups(),
           .unsynced = unsynced_,
-          .damaged = damaged_.count()};
+          .damaged = damaged_.count(),
+          .index_trouble = index_->trouble()};
 }
 
 void Volume::set_kernel(Kernel kernel) {

@@ -246,6 +246,7 @@ class Volume {
     std::uint64_t sync_requests = 0, sync_groups = 0;  // answered together
     bool unsynced = false;    // something was sealed since the last sync of everything
     std::size_t damaged = 0;  // files that scrub has found to be wrong
+    std::string index_trouble;  // why it takes no changes; empty when it does
   };
   Status status();
   // The kernel has let go of an inode: a hint for reclaim.

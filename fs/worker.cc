@@ -69,8 +69,19 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
 }
 
 std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
-                        MemoryPressure& memory, Volume& volume, Scrubber& scrubber,
-                        const RequestCounters& requests) {
+// Whom the status asks.
+struct StatusSources {
+  const WorkerStart& start;
+  const KernelFeatures& kernel;
+  MemoryPressure& memory;
+  Volume& volume;
+  Scrubber& scrubber;
+  const RequestCounters& requests;
+  const SlowWatch& slow;
+};
+
+std::string status_text(const StatusSources& from) {
+  const auto& [start, kernel, memory, volume, scrubber, requests, slow] = from;
   const Volume::Status now = volume.status();
   const Scrubber::Status scrub = scrubber.status();
   const nlohmann::json json{
@@ -83,6 +94,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
       {"data_directories", start.store->directories()},
       {"kernel", describe(kernel)},
       {"memory", memory.describe()},
+      {"index", now.index_trouble.empty() ? "takes changes" : "read-only: " + now.index_trouble},
       {"cached_files", now.cached_files},
       {"direct_files", now.direct_files},
       {"passthrough_files", now.passthrough_files},
@@ -103,6 +115,7 @@ std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
                               ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
                               : "none since the mount"},
       {"requests", requests.counts()},
+      {"slow_operations", slow.count()},
       {"restarts", start.counts->restarts.load()},
       {"upgrades", start.counts->upgrades.load()},
       {"failed_upgrades", start.counts->failed_upgrades.load()},
@@ -123,7 +136,7 @@ std::string users_text(Volume& volume) {
 // Turns SIGTERM into stop(); all threads have the signal blocked.
 class StopOnSignal {
  public:
-  explicit StopOnSignal(FuseSession& session)
+  explicit StopOnSignal(FuseSession & session)
       : thread_([&session](const std::stop_token& stop) {
           sigset_t signals;
           sigemptyset(&signals);
@@ -178,7 +191,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   if (auto kept = start.store->keep_ballast(); !kept) {
     spdlog::warn("no ballast: {}", describe(kept.error()));
   }
-  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging)));
+  SlowWatch slow;
+  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
   parts.open_files = std::move(open_files);
   parts.start = start.start;
   MemoryPressure memory;
@@ -187,8 +201,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   RequestCounters requests;
   Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   ControlFiles control;
-  control.add("status",
-              [&] { return status_text(start, kernel, memory, *volume, scrubber, requests); });
+  control.add("status", [&, from = StatusSources{start, kernel, memory, *volume, scrubber, requests,
+                                                 slow}] { return status_text(from); });
   control.add_file("scrub", ControlAccess::kOwner, [&] { return scrubber.open(); });
   control.add(
       "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
@@ -201,7 +215,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .space_wait = start.options.space_wait,
                                      .features = kernel,
                                      .start = start.start,
-                                     .requests = &requests}));
+                                     .requests = &requests,
+                                     .slow = &slow}));
   const StopOnSignal stop(*session);
   ready();
   session->run();
@@ -223,17 +238,18 @@ std::string boot_id() {
 }
 
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
-                                                             const MountOptions& options) {
+                                                             const MountOptions& options,
+                                                             SlowWatch* watch) {
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
-  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options)));
+  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options), watch));
   return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
 }
 
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging) {
-  auto segments = SPILLFS_TRY(open_segments(store, options));
+                                 std::unique_ptr<storage::Staging> staging, SlowWatch* watch) {
+  auto segments = SPILLFS_TRY(open_segments(store, options, watch));
   SPILLFS_TRY(check_index_is_there(store, *segments));
   auto index = index::RocksdbIndex::open(
       store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {

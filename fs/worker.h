@@ -46,9 +46,11 @@ std::string boot_id();
 
 // The segments of a store, for whoever holds its lock.
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
-                                                             const MountOptions& options);
+                                                             const MountOptions& options,
+                                                             SlowWatch* watch = nullptr);
 // As well, with the index.
 Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging);
+                                 std::unique_ptr<storage::Staging> staging,
+                                 SlowWatch* watch = nullptr);
 
 }  // namespace spillfs::fs

@@ -213,6 +213,8 @@ class Index {
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes
   // (1 is the root), at 1 otherwise.
   virtual Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) = 0;
+  // Why it takes no changes now, and each fails with EROFS or ENOSPC; empty when it does.
+  [[nodiscard]] virtual std::string trouble() const { return {}; }
 };
 
 // Calls `each` for the entries of a kind, in id order, as they are when the walk comes by; it may

@@ -38,12 +38,17 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   return write(rows);
 }
 
-Result<> RocksdbIndex::write(rocksdb::WriteBatch& rows) {
+Result<> RocksdbIndex::write(rocksdb::WriteBatch& rows, const char* doing) {
+  const bool refused = !health_->trouble().empty();
   auto status = db_->Write({}, &rows);
-  if (status.IsNoSpace() && options_.no_space && options_.no_space() && db_->Resume().ok()) {
+  if (status.IsNoSpace() && options_.no_space && options_.no_space() &&
+      health_->resume(*db_).ok()) {
     status = db_->Write({}, &rows);
   }
-  return result_of(status, "write to the index");
+  if (refused && !status.ok() && !status.IsNoSpace()) {
+    return fail(EROFS, std::string(doing) + ": it takes no changes: " + status.ToString());
+  }
+  return result_of(status, doing);
 }
 
 Result<> RocksdbIndex::erase_range(rocksdb::WriteBatch& rows, Family of, const std::string& from,

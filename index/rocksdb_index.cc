@@ -3,6 +3,7 @@
 #include "index/rocksdb_index.h"
 
 #include <fmt/format.h>
+#include <rocksdb/write_batch.h>
 #include <spdlog/spdlog.h>
 #include <xxhash.h>
 
@@ -53,19 +54,22 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
   if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
   std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   if (error) spdlog::warn("others may read {}: {}", folder, error.message());
+  auto database = database_options(options_.env ? *options_.env : *rocksdb::Env::Default());
+  database.listeners = {health_};
   rocksdb::DB* opened = nullptr;
-  const auto status =
-      rocksdb::DB::Open(database_options(), folder, descriptors, &families_, &opened);
+  const auto status = rocksdb::DB::Open(database, folder, descriptors, &families_, &opened);
   if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
     return fail(EBUSY, "the index is in use: " + status.ToString());
   }
   if (!status.ok()) return failure_of(status, "open the index");
   db_.reset(opened);
+  health_->watch(*db_, options_.resume_after);
   return {};
 }
 
 RocksdbIndex::~RocksdbIndex() {
   if (db_ == nullptr) return;
+  health_->forget();
   for (auto* handle : families_) static_cast<void>(db_->DestroyColumnFamilyHandle(handle));
   static_cast<void>(db_->Close());
 }
@@ -290,8 +294,9 @@ Result<std::uint64_t> RocksdbIndex::reserve(Counter counter, std::uint64_t count
   const std::string key = counter_key(counter);
   const auto row = SPILLFS_TRY(get(kMeta, key));
   const std::uint64_t first = row ? SPILLFS_TRY(decode_number(*row)) : first_number(counter);
-  const auto status = db_->Put({}, family(kMeta), key, encode(first + count));
-  SPILLFS_TRY(result_of(status, "reserve numbers"));
+  rocksdb::WriteBatch rows;
+  SPILLFS_TRY(result_of(rows.Put(family(kMeta), key, encode(first + count)), "count numbers"));
+  SPILLFS_TRY(write(rows, "reserve numbers"));
   return first;
 }
 

@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "index/index.h"
+#include "index/rocksdb_health.h"
 #include "storage/base/bytes.h"
 #include "storage/base/mutex.h"
 
@@ -28,8 +30,14 @@ struct RocksdbOptions {
   // Called when a commit finds the file system full; when it says that it made room, the commit is
   // tried again.
   std::function<bool()> no_space;
+  // For tests; the machine's own when not set.
+  std::shared_ptr<rocksdb::Env> env;
+  // From an error after which RocksDB takes no changes to an attempt to go on, and to the next.
+  std::chrono::milliseconds resume_after{3000};
 };
 
+// While RocksDB takes no changes, each fails with EROFS, or ENOSPC when that is why, and reads go
+// on.
 class RocksdbIndex final : public Index {
  public:
   // Makes the database in `folder` where there is none. EBUSY when a process has it open.
@@ -63,6 +71,7 @@ class RocksdbIndex final : public Index {
   Result<SyncMark> sync_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
+  [[nodiscard]] std::string trouble() const override { return health_->trouble(); }
 
  private:
   enum Family : std::size_t {
@@ -104,7 +113,7 @@ class RocksdbIndex final : public Index {
 
   Result<> add_dentry(Overlay& overlay, const Batch::DentryChange& change);
   Result<> drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot);
-  Result<> write(rocksdb::WriteBatch& rows);
+  Result<> write(rocksdb::WriteBatch& rows, const char* doing = "write to the index");
   Result<> add_inodes(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_segments(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_queue(rocksdb::WriteBatch& rows, const Batch& batch);
@@ -112,6 +121,7 @@ class RocksdbIndex final : public Index {
   Result<> add_totals(rocksdb::WriteBatch& rows, const Batch& batch);
 
   const RocksdbOptions options_;
+  const std::shared_ptr<RocksdbHealth> health_ = std::make_shared<RocksdbHealth>();
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
   std::uint64_t seed_ = 0;

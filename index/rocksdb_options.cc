@@ -2,7 +2,6 @@
 #include "index/rocksdb_options.h"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/merge_operator.h>
 #include <rocksdb/sst_file_manager.h>
@@ -76,8 +75,9 @@ class AddCounters final : public rocksdb::MergeOperator {
 
 }  // namespace
 
-rocksdb::DBOptions database_options() {
+rocksdb::DBOptions database_options(rocksdb::Env& env) {
   rocksdb::DBOptions options;
+  options.env = &env;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
@@ -88,7 +88,7 @@ rocksdb::DBOptions database_options() {
   options.bytes_per_sync = kMiB;
   options.info_log = std::make_shared<SpdlogLogger>();
   options.stats_dump_period_sec = 0;
-  options.sst_file_manager.reset(rocksdb::NewSstFileManager(rocksdb::Env::Default()));
+  options.sst_file_manager.reset(rocksdb::NewSstFileManager(&env));
   // Bugs of 7.8 that later versions fixed: these stay off.
   options.manual_wal_flush = false;
   options.recycle_log_file_num = 0;

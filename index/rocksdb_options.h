@@ -3,6 +3,7 @@
 // and an errno for every status.
 #pragma once
 
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/status.h>
 
@@ -13,7 +14,8 @@
 
 namespace spillfs::index {
 
-rocksdb::DBOptions database_options();
+// `env`: what files are made with.
+rocksdb::DBOptions database_options(rocksdb::Env& env);
 // `block_cache` is shared by all column families.
 rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache>& block_cache);
 std::shared_ptr<rocksdb::Cache> make_block_cache(std::uint64_t bytes);

@@ -3,10 +3,13 @@
 // Operations on the device and on its files count alike. Threads: as the wrapped device.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "storage/base/mutex.h"
 #include "storage/device.h"
@@ -18,6 +21,8 @@ enum class FaultKind : std::uint8_t {
   kHalfWrite,  // as kOnce; if it is a write, its first half is written before it fails
   kForGood,    // the N-th and every later one: the disk is gone
   kDies,       // the process ends before the N-th, as by SIGKILL, with exit code kDied
+  kShortRead,  // counts reads only; the N-th gives half of what there is, and no error
+  kSlow,       // the N-th and every later one take `delay` longer, then work
 };
 
 inline constexpr int kDied = 99;
@@ -28,6 +33,8 @@ class FaultPlan {
   struct Fault {
     int code = EIO;
     FaultKind kind = FaultKind::kOnce;
+    std::string call = {};  // counts the calls of this name only; empty: all
+    std::chrono::milliseconds delay{50};
   };
 
   // The n-th operation from now on (1 is the next) fails.
@@ -37,14 +44,19 @@ class FaultPlan {
   [[nodiscard]] std::uint64_t count() const;  // operations since the last fail_at() or clear()
   [[nodiscard]] bool fired() const;
 
-  // For the devices: counts one operation, says whether it fails.
-  std::optional<Fault> next();
+  // For the devices: counts one operation, named as the method is, and says whether it fails.
+  std::optional<Fault> next(std::string_view call) EXCLUDES(mutex_);
+  // How often each call has come since the last fail_at() or clear().
+  [[nodiscard]] std::map<std::string, std::uint64_t> calls() const;
 
  private:
+  std::optional<Fault> due(std::string_view call) EXCLUDES(mutex_);
+
   mutable Mutex mutex_;
   std::uint64_t count_ GUARDED_BY(mutex_) = 0;
   std::uint64_t at_ GUARDED_BY(mutex_) = 0;  // 0: never
   bool fired_ GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::uint64_t> calls_ GUARDED_BY(mutex_);
   Fault fault_ GUARDED_BY(mutex_);
 };
 

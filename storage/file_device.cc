@@ -52,10 +52,11 @@ Result<DeviceSpace> space_of(int fd, const std::string& name, std::uint64_t rese
 
 class OpenFile final : public File {
  public:
-  OpenFile(std::string name, Fd fd, std::uint64_t reserve)
-      : name_(std::move(name)), fd_(std::move(fd)), reserve_(reserve) {}
+  OpenFile(std::string name, Fd fd, std::uint64_t reserve, SlowWatch* watch)
+      : name_(std::move(name)), fd_(std::move(fd)), reserve_(reserve), watch_(watch) {}
 
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
+    const SlowWatch::Operation watched(watch_, "read", name_);
     std::size_t done = 0;
     while (done < into.size()) {
       const MutableBytes rest = into.subspan(done);
@@ -98,6 +99,7 @@ class OpenFile final : public File {
   }
 
   Result<> write_back(std::uint64_t offset, std::uint64_t length) override {
+    const SlowWatch::Operation watched(watch_, "write back", name_);
     constexpr unsigned kAll =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     return check(
@@ -106,10 +108,12 @@ class OpenFile final : public File {
   }
 
   Result<> resize(std::uint64_t size) override {
+    const SlowWatch::Operation watched(watch_, "resize", name_);
     return check(::ftruncate(fd_.get(), static_cast<off_t>(size)), "resize");
   }
 
   Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) override {
+    const SlowWatch::Operation watched(watch_, "allocate", name_);
     if (mode != AllocateMode::kPunchHole) SPILLFS_TRY(check_room(offset + length));
     int result = 0;
     do {
@@ -134,7 +138,10 @@ class OpenFile final : public File {
                       .modified = found.st_mtim};
   }
 
-  Result<> sync() override { return check(::fdatasync(fd_.get()), "sync"); }
+  Result<> sync() override {
+    const SlowWatch::Operation watched(watch_, "sync", name_);
+    return check(::fdatasync(fd_.get()), "sync");
+  }
 
   Result<> set_attribute(const std::string& name, std::string_view value) override {
     return check(::fsetxattr(fd_.get(), xattr_name(name).c_str(), value.data(), value.size(), 0),
@@ -167,6 +174,7 @@ class OpenFile final : public File {
   }
 
   Result<> write_to(int fd, std::span<const Bytes> parts, std::uint64_t offset) {
+    const SlowWatch::Operation watched(watch_, "write", name_);
     std::vector<iovec> rest;
     for (Bytes part : parts) {
       // pwritev's interface wants pointers that it does not write through.
@@ -215,6 +223,7 @@ class OpenFile final : public File {
   const std::string name_;
   const Fd fd_;
   const std::uint64_t reserve_;
+  SlowWatch* const watch_;
   Mutex direct_mutex_;
   Fd direct_ GUARDED_BY(direct_mutex_);
   bool no_direct_ GUARDED_BY(direct_mutex_) = false;
@@ -227,10 +236,11 @@ struct CloseDirectory {
 }  // namespace
 
 Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path,
-                                                           std::uint64_t reserve) {
+                                                           std::uint64_t reserve,
+                                                           SlowWatch* watch) {
   Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return fail_errno(errno, "open data directory " + path);
-  std::unique_ptr<FileDevice> device(new FileDevice(path, std::move(directory), reserve));
+  std::unique_ptr<FileDevice> device(new FileDevice(path, std::move(directory), reserve, watch));
   device->segments_ = SPILLFS_TRY(device->open_folder("segments"));
   device->recycle_ = SPILLFS_TRY(device->open_folder("recycle"));
   return std::unique_ptr<Device>(std::move(device));
@@ -254,6 +264,7 @@ FileDevice::Place FileDevice::place(const std::string& path) const {
 }
 
 Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
+  const SlowWatch::Operation watched(watch_, "open", path);
   const Place at = place(path);
   Fd fd(::openat(at.folder, at.name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, kFileMode));
   if (!fd) return fail_errno(errno, "open " + path_ + "/" + path);
@@ -262,21 +273,23 @@ Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
 
 Result<std::shared_ptr<File>> FileDevice::create(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR | O_CREAT | O_EXCL));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_);
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_, watch_);
 }
 
 Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_);
+  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_, watch_);
 }
 
 Result<> FileDevice::remove(const std::string& path) {
+  const SlowWatch::Operation watched(watch_, "remove", path);
   const Place at = place(path);
   if (::unlinkat(at.folder, at.name.c_str(), 0) == 0) return {};
   return fail_errno(errno, "remove " + path_ + "/" + path);
 }
 
 Result<> FileDevice::rename(const std::string& from, const std::string& to) {
+  const SlowWatch::Operation watched(watch_, "rename", from);
   const Place old = place(from);
   const Place now = place(to);
   if (::renameat(old.folder, old.name.c_str(), now.folder, now.name.c_str()) == 0) return {};
@@ -300,6 +313,7 @@ Result<std::vector<std::string>> FileDevice::list(const std::string& folder) {
 }
 
 Result<> FileDevice::sync_folder(const std::string& folder) {
+  const SlowWatch::Operation watched(watch_, "sync", folder);
   const Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
   if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync " + path_ + "/" + folder);
   return {};

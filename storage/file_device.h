@@ -8,6 +8,7 @@
 #include <string>
 
 #include "storage/base/fd.h"
+#include "storage/base/slow_watch.h"
 #include "storage/device.h"
 
 namespace spillfs::storage {
@@ -16,8 +17,10 @@ class FileDevice final : public Device {
  public:
   // `path` exists (ENOENT); segments/ and recycle/ are made where missing. `reserve` bytes of its
   // file system are left free: space() does not show them, allocate() does not take them (ENOSPC).
+  // `watch`, which outlives it and its files, tells of calls that take long.
   static Result<std::unique_ptr<Device>> open_directory(const std::string& path,
-                                                        std::uint64_t reserve = 0);
+                                                        std::uint64_t reserve = 0,
+                                                        SlowWatch* watch = nullptr);
 
   Result<std::shared_ptr<File>> create(const std::string& path) override;
   Result<std::shared_ptr<File>> open(const std::string& path) override;
@@ -31,8 +34,11 @@ class FileDevice final : public Device {
   [[nodiscard]] std::string name() const override { return path_; }
 
  private:
-  FileDevice(std::string path, Fd directory, std::uint64_t reserve)
-      : path_(std::move(path)), directory_(std::move(directory)), reserve_(reserve) {}
+  FileDevice(std::string path, Fd directory, std::uint64_t reserve, SlowWatch* watch)
+      : path_(std::move(path)),
+        directory_(std::move(directory)),
+        reserve_(reserve),
+        watch_(watch) {}
   struct Place {
     int folder = -1;
     std::string name;
@@ -46,6 +52,7 @@ class FileDevice final : public Device {
   Fd segments_;  // set once, at open
   Fd recycle_;
   const std::uint64_t reserve_;
+  SlowWatch* const watch_;
 };
 
 }  // namespace spillfs::storage

@@ -17,20 +17,20 @@ class FaultyObjectStore final : public storage::external::ObjectStore {
       : inner_(std::move(inner)), plan_(std::move(plan)) {}
 
   Result<std::unique_ptr<storage::external::ObjectWriter>> create(const std::string& key) override {
-    SPILLFS_TRY(count());
+    SPILLFS_TRY(count("object create"));
     return std::make_unique<Writer>(*this, SPILLFS_TRY(inner_->create(key)));
   }
   Result<std::size_t> read(const std::string& key, MutableBytes into,
                            std::uint64_t offset) override {
-    SPILLFS_TRY(count());
+    SPILLFS_TRY(count("object read"));
     return inner_->read(key, into, offset);
   }
   Result<> remove(std::span<const std::string> keys) override {
-    SPILLFS_TRY(count());
+    SPILLFS_TRY(count("object remove"));
     return inner_->remove(keys);
   }
   Result<> remove_all(const std::string& prefix) override {
-    SPILLFS_TRY(count());
+    SPILLFS_TRY(count("object remove_all"));
     return inner_->remove_all(prefix);
   }
 
@@ -40,7 +40,7 @@ class FaultyObjectStore final : public storage::external::ObjectStore {
     Writer(FaultyObjectStore& store, std::unique_ptr<ObjectWriter> inner)
         : store_(store), inner_(std::move(inner)) {}
     Result<> write(Bytes from) override {
-      const auto fault = store_.plan_->next();
+      const auto fault = store_.plan_->next("object write");
       if (!fault) return inner_->write(from);
       if (fault->kind == storage::FaultKind::kHalfWrite) {
         SPILLFS_TRY(inner_->write(from.first(from.size() / 2)));
@@ -48,7 +48,7 @@ class FaultyObjectStore final : public storage::external::ObjectStore {
       return fail(fault->code, "injected fault");
     }
     Result<> finish() override {
-      SPILLFS_TRY(store_.count());
+      SPILLFS_TRY(store_.count("object finish"));
       return inner_->finish();
     }
 
@@ -57,8 +57,8 @@ class FaultyObjectStore final : public storage::external::ObjectStore {
     const std::unique_ptr<ObjectWriter> inner_;
   };
 
-  Result<> count() {
-    if (const auto fault = plan_->next()) return fail(fault->code, "injected fault");
+  Result<> count(const char* call) {
+    if (const auto fault = plan_->next(call)) return fail(fault->code, "injected fault");
     return {};
   }
 
