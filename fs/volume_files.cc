@@ -248,6 +248,7 @@ void Volume::kill_privileges(Vnode& vnode) {
 Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
   revive(vnode);
   auto done = resize(vnode, size);
+  if (!done) publish(vnode);  // what was published as cut is there still
   if (!done && vnode.opens == 0) revert(vnode, done.error());
   return done;
 }
@@ -272,6 +273,7 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
       SPILLFS_TRY(index_->commit({.put_inodes = {shorter}}));
       vnode.inode = std::move(shorter);
     }
+    publish_cut(vnode, size);  // the segment may be new
     auto cut = vnode.segment->truncate(size);
     // What the kernel reads or writes by itself takes no stream, and has no sums.
     const bool shared = vnode.backing != 0 || may_be_mapped(vnode.segment->id());
@@ -427,9 +429,7 @@ void Volume::revert(Vnode& vnode, const Error& why) {
   }
   kick_reclaim();
   spdlog::error("inode {} falls back to its last seal: {}", number(vnode.id), describe(why));
-  if (vnode.segment != nullptr && vnode.segment->id() != vnode.inode.location.segment) {
-    discard(vnode.segment->id());
-  }
+  const SegmentId unnamed = unnamed_segment(vnode);
   vnode.staged.reset();
   vnode.segment.reset();
   vnode.fused.reset();
@@ -441,6 +441,8 @@ void Volume::revert(Vnode& vnode, const Error& why) {
     spdlog::warn("inode {} goes at the next start", number(vnode.id));
   }
   publish(vnode);
+  // The next worker must not go on with a segment that is to be freed.
+  if (unnamed != kNoSegment) discard(unnamed);
 }
 
 }  // namespace spillfs::fs

@@ -107,6 +107,7 @@ void Volume::take_back(Vnode& vnode) {
 // Passthrough writers change the backing file without a word: takes over what they have done.
 Result<> Volume::catch_up(Vnode& vnode) {
   if (vnode.passthrough_writers == 0) return {};
+  if (vnode.segment == nullptr) return fail(EIO, "the file it was written to is lost");
   const storage::FileStatus found = SPILLFS_TRY(vnode.segment->refresh());
   const index::Time modified = to_time(found.modified);
   if (modified != vnode.backing_modified || found.size != vnode.size) {

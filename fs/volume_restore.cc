@@ -142,6 +142,8 @@ Result<std::uint64_t> Volume::restore_segment(Vnode& vnode, const OpenFile& file
                   number(vnode.id), physical, file.size);
   }
   const std::uint64_t size = std::min(physical, file.size);
+  // What a stream had set aside behind its end goes; the kernel may write to what it was lent.
+  if (file.backing == 0) SPILLFS_TRY(found->file()->resize(size));
   vnode.segment = SPILLFS_TRY(segments_->open_private(file.segment, directory, size));
   const auto opening =
       SPILLFS_TRY(if_any(index_->queued(index::QueueKind::kOpening, number(file.segment))));
@@ -172,6 +174,7 @@ void Volume::settle_restored(const VnodeRef& vnode) {
   }
   if (vnode->opens != 0) return publish(*vnode);
   if (auto sealed = seal(*vnode); !sealed) revert(*vnode, sealed.error());
+  if (vnode->inode.links == 0) orphaned(vnode);  // with what it is charged for by now
   open_files_->remove(*vnode->row);
   vnode->row.reset();
 }
