@@ -153,11 +153,12 @@ std::string describe(const KernelFeatures& features) {
                      format_features(features.on.complement(), " "));
 }
 
-void probe_passthrough(int fuse, int file, KernelFeatures& features) {
-  if (!features.on.has(Feature::kPassthrough)) return;
+int probe_passthrough(int fuse, int file, KernelFeatures& features) {
+  if (!features.on.has(Feature::kPassthrough)) return 0;
   const auto id = open_backing(fuse, file);
-  if (id) return close_backing(fuse, *id);
-  features.on.remove(Feature::kPassthrough);
+  if (id) close_backing(fuse, *id);
+  if (!id) features.on.remove(Feature::kPassthrough);
+  return id.value_or(0);
 }
 
 Result<KernelFeatures> probe_kernel() {

@@ -32,8 +32,9 @@ struct KernelFeatures {
 KernelFeatures features_of(Bytes init, FeatureSet without);
 // "protocol 7.45, on: large_requests…, off: none", for status and --version.
 std::string describe(const KernelFeatures& features);
-// Takes kPassthrough away where the kernel does not let us register a file such as `file`.
-void probe_passthrough(int fuse, int file, KernelFeatures& features);
+// Takes kPassthrough away where the kernel does not let us register a file such as `file`. The
+// number that it had meanwhile, 0 where it had none.
+int probe_passthrough(int fuse, int file, KernelFeatures& features);
 // What this kernel would agree to, from a mount that no one sees. EPERM for an ordinary user.
 Result<KernelFeatures> probe_kernel();
 

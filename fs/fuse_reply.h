@@ -145,8 +145,8 @@ struct Once {
 Once once(fuse_req_t request);
 Caller caller_of(fuse_req_t request);
 
-// What does `call(request id)`; when a process that died has done it, `repeat(inode)` says what it
-// answered.
+// What does `call(request id)`; when a process that died has done it, or an earlier try of this one
+// that then had to wait, `repeat(inode)` says what it answered.
 template <class Call, class Repeat>
 auto only_once(Once once, Call call, Repeat repeat) {
   return [=]() mutable -> decltype(call(once.number.id)) {
@@ -154,6 +154,7 @@ auto only_once(Once once, Call call, Repeat repeat) {
       const auto before = SPILLFS_TRY(once.volume.replied(once.number.id));
       if (before) return repeat(*before);
     }
+    once.number.again = true;
     return call(once.number.id);
   };
 }

@@ -10,6 +10,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <system_error>
 
 namespace spillfs::fs {
@@ -156,6 +157,9 @@ void FuseSession::spin() {
 void FuseSession::receive_loop() {
   const std::unique_ptr<std::byte, Free> memory(
       static_cast<std::byte*>(std::aligned_alloc(kPage, kRequestBuffer)));
+  // Where the kernel has to make a page for a request, and this process is killed just then, the
+  // request fails.
+  std::memset(memory.get(), 0, kRequestBuffer);
   while (!stopped_) {
     spin();
     const ssize_t got = ::read(fuse_.get(), memory.get(), kRequestBuffer);

@@ -53,10 +53,16 @@ HandOver from_json(const nlohmann::json& json) {
 }  // namespace
 
 Result<Fd> write_hand_over(const HandOver& what) {
+  std::string text;
+  try {
+    text = to_json(what).dump();
+  } catch (const nlohmann::json::type_error&) {
+    return fail(EILSEQ, "a path is not UTF-8: unmount and mount to change to another program");
+  }
+  // What libraries have open, such as the log, stays here.
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   Fd file(::memfd_create("spillfs-hand-over", 0));
   if (!file) return fail_errno(errno, "make the memory for a hand-over");
-  const std::string text =
-      to_json(what).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return fail_errno(errno, "write a hand-over");
   }

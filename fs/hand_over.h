@@ -31,7 +31,8 @@ struct HandOver {
   int ready = -1;   // of a worker: where it tells that it serves
 };
 
-// A memfd without close-on-exec.
+// A memfd without close-on-exec, which all else has then but standard input and output. EILSEQ when
+// a path is not UTF-8.
 Result<Fd> write_hand_over(const HandOver& what);
 // EPROTO when it is of a version that this program does not know.
 Result<HandOver> read_hand_over(int file);

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_mount.h"
@@ -67,6 +68,7 @@ void leave_terminal() {
 constexpr std::chrono::seconds kLived{1};
 constexpr unsigned kMostEarlyDeaths = 8;
 constexpr std::chrono::milliseconds kFirstPause{10};
+constexpr unsigned kMostForks = 9;  // while there are no processes or no memory: 10 s
 
 // Of the program that runs now, also when another lies there meanwhile.
 std::string own_program() {
@@ -77,10 +79,14 @@ std::string own_program() {
   return path;
 }
 
-// Ends a process and waits for it.
-void stop_for_good(pid_t process) {
-  ::kill(process, SIGKILL);
-  ::waitpid(process, nullptr, 0);
+constexpr pid_t kNoProcess = -1;  // never to be signalled: kill(-1) goes to every process there is
+
+// Ends a process, if it is one, and waits for it.
+void stop_for_good(pid_t& process) {
+  const pid_t ending = std::exchange(process, kNoProcess);
+  if (ending <= 0) return;
+  ::kill(ending, SIGKILL);
+  ::waitpid(ending, nullptr, 0);
 }
 
 // In a child that was forked for it.
@@ -93,7 +99,7 @@ void stop_for_good(pid_t process) {
 // Whether `program` says that it can go on with the mount.
 Result<> probe(const std::string& program, const HandOver& what) {
   const Fd file = SPILLFS_TRY(write_hand_over(what));
-  const pid_t child = ::fork();
+  pid_t child = ::fork();
   if (child < 0) return fail_errno(errno, "fork to try " + program);
   if (child == 0) run_program(program, "--probe", file);
   for (auto waited = kProbePause; waited < kProbePatience; waited += kProbePause) {
@@ -139,7 +145,7 @@ class Supervisor {
   Fd open_files_;
   bool may_restart_ = false;
 
-  pid_t worker_ = -1;
+  pid_t worker_ = kNoProcess;
   Fd from_worker_;
   Clock::time_point started_;
   Result<> serves_;  // what the worker said at its start
@@ -147,6 +153,7 @@ class Supervisor {
   SupervisorCounts* counts_ = nullptr;
   unsigned early_deaths_ = 0;
   bool stopping_ = false;
+  bool died_stopping_ = false;  // a worker, since then: one more may seal what it had not
 };
 
 Result<> Supervisor::start() {
@@ -221,6 +228,7 @@ ExitCode Supervisor::wait() {
     if (signal == SIGTERM || signal == SIGINT) stop_worker();
     if (signal == SIGHUP && !stopping_) upgrade();
     int status = 0;
+    if (worker_ == kNoProcess) return end("fork failed");
     if (::waitpid(worker_, &status, WNOHANG) != worker_) continue;
     if (const auto code = worker_ended(status)) return *code;
   }
@@ -231,7 +239,7 @@ void Supervisor::stop_worker() {
   if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {
     spdlog::error("{}", describe(done.error()));
   }
-  ::kill(worker_, SIGTERM);
+  if (worker_ > 0) ::kill(worker_, SIGTERM);
 }
 
 // The code to end with, when there is no other worker.
@@ -239,7 +247,8 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS) return end({});
   const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
-  if (stopping_ || !may_restart_) return end(how);
+  worker_ = kNoProcess;
+  if (!may_restart_ || (stopping_ && std::exchange(died_stopping_, true))) return end(how);
   if (!serves_) serves_ = await_worker(from_worker_);
   if (!serves_) spdlog::error("{}", describe(serves_.error()));
   const bool lived = serves_ && Clock::now() - started_ >= kLived;
@@ -249,15 +258,20 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
   }
   spdlog::warn("the worker of {} died ({}): another goes on", plan_.mountpoint, how);
   if (!restart()) return end(how);
+  if (stopping_) ::kill(worker_, SIGTERM);  // it seals what the dead one had not
   return std::nullopt;
 }
 
 bool Supervisor::restart() {
   if (early_deaths_ > 1) std::this_thread::sleep_for(kFirstPause * (1U << early_deaths_));
   ++counts_->restarts;
-  const auto forked = fork_worker(Volume::Start::kRestart);
-  if (!forked) spdlog::error("{}", describe(forked.error()));
-  return forked.has_value();
+  for (unsigned tries = 1; tries <= kMostForks; ++tries) {
+    const auto forked = fork_worker(Volume::Start::kRestart);
+    if (forked) return true;
+    spdlog::error("{}", describe(forked.error()));
+    std::this_thread::sleep_for(kFirstPause * (1U << tries));
+  }
+  return false;
 }
 
 HandOver Supervisor::hand_over() const {
@@ -286,8 +300,8 @@ void Supervisor::upgrade() {
   serves_ = start_worker_of(program_);
   if (!serves_) {
     upgrade_failed(serves_.error());
-    if (worker_ > 0) stop_for_good(worker_);
-    restart();
+    stop_for_good(worker_);
+    restart();  // wait() looks whether there is one
     return;
   }
   ++counts_->upgrades;

@@ -175,13 +175,14 @@ void raise_descriptor_limit() {
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != start.supervisor) return fail(ESRCH, "the supervisor is gone");
   // With an arena for each thread every one of them would come to hold as much as the block cache.
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   KernelFeatures kernel = features_of(start.init, start.options.without);
-  probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
+  const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
   const bool again = start.start == Volume::Start::kRestart;
   auto staging = SPILLFS_TRY(
       again ? storage::Staging::reopen(std::move(start.staging), start.options.staging)
@@ -193,6 +194,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   }
   SlowWatch slow;
   auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
+  OpenFiles& table = *open_files;
   parts.open_files = std::move(open_files);
   parts.start = start.start;
   MemoryPressure memory;
@@ -217,6 +219,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .start = start.start,
                                      .requests = &requests,
                                      .slow = &slow}));
+  table.note_backing(probed);  // the volume has given back what was beyond the highest known
   const StopOnSignal stop(*session);
   ready();
   session->run();
