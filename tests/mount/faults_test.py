@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that fail, are full or are stuck, and limits of the process, under a real mount: who is
+concerned gets an error, the others go on, and afterwards all is well without a new mount.
+
+SPILLFS_OPEN_FILES is how many files are open at once (5000)."""
+import errno
+import fcntl
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import mounted as m
+
+m.need_fuse()
+m.limit_time(140)
+MIB = 1 << 20
+PIECE = os.urandom(MIB)
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878  # linux/fs.h
+OPEN_FILES = int(os.environ.get("SPILLFS_OPEN_FILES", "5000"))
+
+
+def run(*command):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=True).stdout
+
+
+def fill(path):
+    """Takes every byte of the file system."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (MIB, 4096):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+
+def write(path, data):
+    """The errno, 0 for success."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+def read(path):
+    """The bytes, or the errno."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error.errno
+
+
+class Faults(unittest.TestCase):
+    def folder(self):
+        root = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-disk-"))
+        self.addCleanup(root.rmdir)
+        return root
+
+    def mount_disk(self, *what):
+        root = self.folder()
+        done = subprocess.run(["mount", *map(str, what), root], capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            self.skipTest(f"no disk of our own: {done.stderr}")
+        self.addCleanup(subprocess.run, ["umount", "-l", root], check=True)
+        return root
+
+    def loop_disk(self, mib, under):
+        """An ext4 whose blocks are a file in `under`; its mountpoint and the file."""
+        image = under / "image"
+        self.addCleanup(image.unlink)
+        with open(image, "wb") as file:
+            file.truncate(mib * MIB)
+        run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+        return self.mount_disk("-o", "loop", image), image
+
+    def mounted(self, options, directory=None):
+        store = m.Mounted(options, directory)
+        self.addCleanup(store.close)
+        return store.mount()
+
+    def ended_well(self, store):
+        store.umount()
+        store.check()
+        store.check_log()
+
+    def test_a_failing_data_directory(self):
+        """Its files give EIO, new ones go to the other, whose files are as they were."""
+        memory = self.mount_disk("-t", "tmpfs", "-o", "size=300m", "tmpfs")
+        bad, image = self.loop_disk(256, memory)
+        good = self.folder()
+        self.addCleanup(run, "rm", "-rf", good / "segments", good / "recycle")
+        store = self.mounted(f"data={bad}:{good},without=passthrough")
+        for number in range(8):
+            (store.path / f"f{number}").write_bytes(PIECE * 6)
+        run("sync", "-f", bad)
+        lost = sum(1 for _ in (bad / "segments").glob("*.private"))
+        self.assertGreater(lost, 1)
+        self.assertLess(lost, 8)
+        os.truncate(image, 0)
+        for segment in (bad / "segments").iterdir():
+            with open(segment, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        fill(memory / "hog")
+        found = [read(store.path / f"f{number}") for number in range(8)]
+        self.assertEqual(found.count(errno.EIO), lost)
+        self.assertEqual(found.count(PIECE * 6), 8 - lost)
+        # The file system notices, and takes nothing new.
+        (bad / "noticed").mkdir()
+        subprocess.run(["sync", "-f", bad], check=False, capture_output=True)
+        before = len(list((good / "segments").glob("*.private")))
+        for number in range(8):
+            (store.path / f"new{number}").write_bytes(PIECE * 6)
+            (store.path / f"small{number}").write_bytes(PIECE[:9000])
+        for number in range(8):
+            self.assertEqual((store.path / f"new{number}").read_bytes(), PIECE * 6)
+            self.assertEqual((store.path / f"small{number}").read_bytes(), PIECE[:9000])
+        self.assertEqual(len(list((good / "segments").glob("*.private"))), before + 8)
+        self.assertIn("takes no new segments", store.log())
+        store.umount()
+
+    def test_an_index_without_space(self):
+        """Changes fail, reads go on, the status says so; with room again it goes on by itself."""
+        disk, _ = self.loop_disk(64, self.folder())
+        data = self.folder()
+        self.addCleanup(run, "rm", "-rf", data / "segments", data / "recycle")
+        store = self.mounted(f"data={data}", disk)
+        (store.path / "kept").write_bytes(PIECE * 6)
+        store.log_lines_allowed = ("No space left", "takes no changes")
+
+        def refused():
+            fill(disk / "hog")
+            try:
+                for number in range(200):
+                    os.setxattr(store.path / "kept", f"user.x{number}", PIECE[:60_000])
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ENOSPC)
+                return True
+            return False
+
+        m.wait_until(refused, 30, "a change that is refused")
+        self.assertRegex(store.status()["index"], "^read-only: .*[Nn]o space")
+        self.assertEqual(write(store.path / "another", b"x"), errno.ENOSPC)
+        self.assertEqual((store.path / "kept").read_bytes(), PIECE * 6)
+        (disk / "hog").unlink()
+        m.wait_until(lambda: store.status()["index"] == "takes changes", 20, "the index")
+        (store.path / "another").write_bytes(b"x")
+        self.assertEqual((store.path / "another").read_bytes(), b"x")
+        self.ended_well(store)
+
+    def test_a_stuck_disk(self):
+        """What waits for it is told of while it does; then it goes on."""
+        stuck, _ = self.loop_disk(128, self.folder())
+        good = self.folder()
+        self.addCleanup(run, "rm", "-rf", good / "segments", good / "recycle")
+        store = self.mounted(f"data={stuck}:{good},without=passthrough")
+        # By ioctl: a child that closes its copy of a descriptor would wait for the frozen disk, too.
+        folder = os.open(stuck, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.ioctl(folder, FIFREEZE, 0)
+        # Nothing ends that waits for a frozen disk, whatever happens here.
+        thaw = threading.Timer(12, fcntl.ioctl, (folder, FITHAW, 0))
+        thaw.start()
+        results = []
+        writers = [threading.Thread(target=lambda n=n: results.append(
+            write(store.path / f"new{n}", PIECE * 6))) for n in range(2)]
+        for writer in writers:
+            writer.start()
+        m.wait_until(lambda: store.status()["slow_operations"] >= 2, 10, "slow operations")
+        (store.path / "meanwhile").mkdir()
+        thaw.cancel()
+        fcntl.ioctl(folder, FITHAW, 0)
+        for writer in writers:
+            writer.join(30)
+        self.assertEqual(results, [0, 0])
+        self.assertRegex(store.log(), r"slow: WRITE of inode \d+ takes more than 5000 ms")
+        self.assertRegex(store.log(), r"slow: \w+ of \S*segments/\d+.private takes more than")
+        self.ended_well(store)
+
+    def test_no_descriptors_left(self):
+        store = self.mounted("fuse_limit=64KiB")
+        count = 60
+        for number in range(count):
+            (store.path / f"f{number}").write_bytes(PIECE[: 200_000 + number])
+        worker = store.worker()
+        before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        used = len(os.listdir(f"/proc/{worker}/fd"))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 20, before[1]))
+        held, refused = [], []
+        for number in range(count):
+            try:
+                held.append(open(store.path / f"f{number}", "rb"))
+            except OSError as error:
+                refused.append(error.errno)
+        self.assertTrue(refused)
+        self.assertLessEqual(set(refused), {errno.EMFILE, errno.ENFILE})
+        self.assertGreater(len(held), 5)
+        for file in held:
+            self.assertEqual(len(file.read(100)), 100)
+            file.close()
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
+        store.log_lines_allowed = ("Too many open files",)
+        for number in range(count):
+            self.assertEqual((store.path / f"f{number}").read_bytes(), PIECE[: 200_000 + number])
+        (store.path / "new").write_bytes(PIECE)
+        self.ended_well(store)
+
+    def test_many_open_files(self):
+        wanted = OPEN_FILES + 100
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, limits[1])))
+        except (OSError, ValueError):
+            self.skipTest(f"needs {wanted} descriptors")
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        store = self.mounted("fuse_limit=8KiB")
+        start = time.monotonic()
+        files = []
+        for number in range(OPEN_FILES):
+            file = open(store.path / f"f{number}", "w+b", buffering=0)
+            file.write(PIECE[number:number + (100 if number % 2 else 10_000)])
+            files.append(file)
+        self.assertEqual(store.status()["open_handles"], OPEN_FILES)
+        for number, file in enumerate(files):
+            self.assertEqual(os.pread(file.fileno(), 20_000, 0),
+                             PIECE[number:number + (100 if number % 2 else 10_000)])
+            file.close()
+        print(f"{OPEN_FILES} open files: {time.monotonic() - start:.1f} s, "
+              f"{store.resident_mib()} MiB", flush=True)
+        self.ended_well(store)
+
+    def test_64_writers(self):
+        store = self.mounted("")
+        failed = []
+
+        def work(number):
+            data = PIECE[number:] + PIECE[:number]
+            path = store.path / f"w{number}"
+            with open(path, "wb", buffering=0) as file:
+                for at in range(0, 2 * MIB, 128 * 1024):
+                    file.write((data * 2)[at:at + 128 * 1024])
+            if path.read_bytes() != data * 2:
+                failed.append(number)
+
+        writers = [threading.Thread(target=work, args=(number,)) for number in range(64)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        self.assertEqual(failed, [])
+        self.ended_well(store)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
