@@ -68,7 +68,6 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
   return out;
 }
 
-std::string status_text(const WorkerStart& start, const KernelFeatures& kernel,
 // Whom the status asks.
 struct StatusSources {
   const WorkerStart& start;
@@ -136,7 +135,7 @@ std::string users_text(Volume& volume) {
 // Turns SIGTERM into stop(); all threads have the signal blocked.
 class StopOnSignal {
  public:
-  explicit StopOnSignal(FuseSession & session)
+  explicit StopOnSignal(FuseSession& session)
       : thread_([&session](const std::stop_token& stop) {
           sigset_t signals;
           sigemptyset(&signals);

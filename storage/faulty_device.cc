@@ -167,7 +167,7 @@ Result<> FaultyDevice::sync_folder(const std::string& folder) {
 }
 
 Result<> FaultyDevice::sync_all() {
-  if (const auto fault = plan_->next()) return injected(*fault);
+  if (const auto fault = plan_->next("sync_all")) return injected(*fault);
   return inner_->sync_all();
 }
 

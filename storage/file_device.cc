@@ -71,6 +71,7 @@ class OpenFile final : public File {
   }
 
   Result<std::size_t> read_direct(MutableBytes into, std::uint64_t offset) override {
+    const SlowWatch::Operation watched(watch_, "read", name_);
     std::size_t done = 0;
     // Where less than a block comes the file ends.
     while (done < into.size() && done % kDirectAlignment == 0) {
@@ -320,6 +321,7 @@ Result<> FileDevice::sync_folder(const std::string& folder) {
 }
 
 Result<> FileDevice::sync_all() {
+  const SlowWatch::Operation watched(watch_, "sync", path_);
   const Fd fd = SPILLFS_TRY(open_at("segments", O_RDONLY | O_DIRECTORY));
   if (::syncfs(fd.get()) != 0) return fail_errno(errno, "sync " + path_);
   return {};

@@ -92,7 +92,7 @@ class FaultyIndex final : public SharedIndex {
     return SharedIndex::users();
   }
   Result<index::SyncMark> sync_mark() override {
-    SPILLFS_TRY(may_fail());
+    SPILLFS_TRY(may_fail("sync_mark"));
     return SharedIndex::sync_mark();
   }
   Result<std::uint64_t> reserve(index::Counter counter, std::uint64_t count) override {
