@@ -244,8 +244,8 @@ class Volume {
     // Private segments so far, by how they are written.
     std::uint64_t cached_files = 0, direct_files = 0, passthrough_files = 0;
     std::uint64_t sync_requests = 0, sync_groups = 0;  // answered together
-    bool unsynced = false;    // something was sealed since the last sync of everything
-    std::size_t damaged = 0;  // files that scrub has found to be wrong
+    bool unsynced = false;      // something was sealed since the last sync of everything
+    std::size_t damaged = 0;    // files that scrub has found to be wrong
     std::string index_trouble;  // why it takes no changes; empty when it does
   };
   Status status();
