@@ -60,7 +60,8 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
     return failed(fmt::format("no live spillfs is mounted on {}", command.mountpoint),
                   kExitMountpoint, streams);
   }
-  if (::kill(before.value("supervisor_pid", 0), SIGHUP) != 0) {
+  const int supervisor = before.value("supervisor_pid", 0);
+  if (supervisor <= 1 || ::kill(supervisor, SIGHUP) != 0) {
     return failed("the daemon belongs to someone else; upgrade as root or as its user", kExitSystem,
                   streams);
   }

@@ -74,7 +74,10 @@ Result<> PrivateSegment::drain() {
   }
   if (behind_ == nullptr) return {};
   auto drained = behind_->drain();
-  if (!drained) lost_ = drained.error();
+  if (!drained) {
+    lost_ = drained.error();
+    return drained;  // and keeps what did not get there
+  }
   behind_.reset();
   physical_ = std::max(physical_, round_up(length_, kDirectAlignment));
   return drained;

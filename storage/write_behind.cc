@@ -95,7 +95,11 @@ void WriteBehind::write(const std::shared_ptr<StagedFile>& batch) {
   MutexLock lock(mutex_);
   if (!written && !error_) error_ = written.error();
   std::erase(flying_, batch);
-  static_cast<void>(batch->truncate(0));  // whoever is told finds the blocks in the arena
+  if (written) {
+    static_cast<void>(batch->truncate(0));  // whoever is told finds the blocks in the arena
+  } else {
+    lost_.push_back(batch);
+  }
   changed_.notify_all();
 }
 

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "storage/base/mutex.h"
 #include "storage/base/result.h"
@@ -67,6 +68,9 @@ class WriteBehind {
   Mutex mutex_;
   CondVar changed_;
   std::deque<std::shared_ptr<StagedFile>> flying_ GUARDED_BY(mutex_);
+  // Not on disk, and there may be another file's bytes: should this process die the next one has to
+  // write them or to know that they are missing.
+  std::vector<std::shared_ptr<StagedFile>> lost_ GUARDED_BY(mutex_);
   std::optional<Error> error_ GUARDED_BY(mutex_);
 };
 

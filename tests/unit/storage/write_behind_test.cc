@@ -193,6 +193,9 @@ TEST_F(WriteBehindTest, AnErrorStays) {
   EXPECT_EQ(behind_->finish().error().code, EIO);
   EXPECT_EQ(behind_->drain().error().code, EIO);
   EXPECT_EQ(behind_->read(std::as_writable_bytes(std::span(text)), 0).error().code, EIO);
+  EXPECT_EQ(staging_->free_bytes(), staging_->size() - kBatch) << "the next process has to know";
+  behind_.reset();
+  EXPECT_EQ(staging_->free_bytes(), staging_->size());
 }
 
 TEST_F(WriteBehindTest, ItsEndWaits) {
