@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <iostream>
+#include <memory>
 
 #include "fs/commands.h"
 #include "fs/external_verbs.h"
@@ -25,6 +26,20 @@ std::string version_text() {
   const auto kernel = spillfs::fs::probe_kernel();
   return "spillfs " SPILLFS_VERSION "\nkernel: " +
          (kernel ? describe(*kernel) : "only root can ask what it does: " + kernel.error().context);
+}
+
+void add_upgrade_verbs(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto upgrade = std::make_shared<spillfs::fs::UpgradeCommand>();
+  auto* verb = app.add_subcommand("upgrade", "Go on with a mount in the program installed now");
+  verb->add_option("mountpoint", upgrade->mountpoint)->required();
+  verb->callback([=, &code] { code = run_upgrade(*upgrade, streams); });
+
+  const auto take_over = std::make_shared<spillfs::fs::TakeOverCommand>();
+  verb = app.add_subcommand("take-over")->group("");  // for the daemon itself
+  verb->add_option("hand-over", take_over->hand_over)->required();
+  verb->add_flag("--probe", take_over->probe);
+  verb->add_flag("--worker", take_over->worker);
+  verb->callback([=, &code] { code = run_take_over(*take_over, streams); });
 }
 
 int run(int argc, char** argv) {
@@ -48,17 +63,7 @@ int run(int argc, char** argv) {
   verb->add_option("mountpoint", umount.mountpoint)->required();
   verb->callback([&] { code = run_umount(umount, streams); });
 
-  spillfs::fs::UpgradeCommand upgrade;
-  verb = app.add_subcommand("upgrade", "Go on with a mount in the program installed now");
-  verb->add_option("mountpoint", upgrade.mountpoint)->required();
-  verb->callback([&] { code = run_upgrade(upgrade, streams); });
-
-  spillfs::fs::TakeOverCommand take_over;
-  verb = app.add_subcommand("take-over")->group("");  // for the daemon itself
-  verb->add_option("hand-over", take_over.hand_over)->required();
-  verb->add_flag("--probe", take_over.probe);
-  verb->add_flag("--worker", take_over.worker);
-  verb->callback([&] { code = run_take_over(take_over, streams); });
+  add_upgrade_verbs(app, streams, code);
 
   spillfs::fs::StatusCommand status;
   verb = app.add_subcommand("status", "Say how a mount, or every mount, is doing");
