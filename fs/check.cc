@@ -206,8 +206,7 @@ class Checker {
     }
     if (inode.size != at.length) found("inode {} contradicts the length of its segment", id);
     if (!inode.sums_valid) return {};
-    const std::uint64_t chunks = (at.length + kChunk - 1) / kChunk;
-    const auto sums = SPILLFS_TRY(index_.sums(at.segment, 0, chunks));
+    const auto sums = SPILLFS_TRY(index_.sums(at.segment, 0, chunk_count(at.length)));
     compare(inode, *(*open)->file(), 0, sums);
     return {};
   }
@@ -216,7 +215,7 @@ class Checker {
   void compare(const index::Inode& inode, storage::File& file, std::uint64_t offset,
                const std::vector<std::uint64_t>& sums) {
     const std::uint64_t length = inode.location.length;
-    if (sums.size() != (length + kChunk - 1) / kChunk) {
+    if (sums.size() != chunk_count(length)) {
       found("inode {} has {} sums for {} bytes", number(inode.id), sums.size(), length);
       return;
     }

@@ -14,8 +14,6 @@ namespace {
 
 using Sums = std::vector<std::uint64_t>;
 
-std::uint64_t chunk_count(std::uint64_t length) { return (length + kChunk - 1) / kChunk; }
-
 // Exactly `count` bytes, or none where the file is shorter.
 Result<std::vector<std::byte>> read_all(storage::File& file, std::uint64_t offset,
                                         std::uint64_t count) {

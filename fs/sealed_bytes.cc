@@ -21,7 +21,7 @@ std::uint64_t SealedBytes::chunk_length(std::uint64_t chunk) const {
 
 std::optional<Flaw> SealedBytes::load_sums() {
   if (at_.placement == Placement::kFused) return load_record();
-  const std::uint64_t wanted = (at_.length + kChunk - 1) / kChunk;
+  const std::uint64_t wanted = chunk_count(at_.length);
   auto sums = index_.sums(at_.segment, 0, wanted);
   if (!sums) return flaw(Flaw::Kind::kUnreadable, 0, sums.error().context);
   if (sums->size() != wanted) return flaw(Flaw::Kind::kUnreadable, 0, "sums are missing");

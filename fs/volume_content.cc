@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::uint64_t kBlock = 4096;
 
-std::uint64_t chunk_count(std::uint64_t size) { return (size + kChunk - 1) / kChunk; }
-
 }  // namespace
 
 Result<> Volume::open_content(Vnode& vnode) {

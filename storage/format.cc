@@ -25,8 +25,6 @@ bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-std::uint64_t chunks_of(std::uint64_t length) { return (length + kChunk - 1) / kChunk; }
-
 // The crc of `bytes` as it was before its own field, at `crc_offset`, was filled in.
 std::uint32_t crc_without_itself(Bytes bytes, std::size_t crc_offset) {
   std::vector<std::byte> copy(bytes.begin(), bytes.end());
@@ -61,7 +59,7 @@ Result<RecordHeader> header_for(const RecordInfo& info) {
       info.metadata.size() > kMaxField || info.data_length > kMaxData) {
     return fail(EINVAL, "a field of the record is too long");
   }
-  if (info.sums.size() != chunks_of(info.data_length)) {
+  if (info.sums.size() != chunk_count(info.data_length)) {
     return fail(EINVAL, "the sums do not match the length");
   }
   RecordHeader header{.magic = kRecordMagic,
@@ -97,7 +95,7 @@ Result<RecordHeader> checked_header(Bytes bytes) {
   if (!within) return fail(EIO, "record header with impossible lengths");
   const std::uint64_t expected =
       unpadded_header(header.path_length, header.sum_count) + header.padding_length;
-  if (header.sum_count != chunks_of(header.data_length) || header.header_length != expected ||
+  if (header.sum_count != chunk_count(header.data_length) || header.header_length != expected ||
       layout_of(header).data_offset % kRecordAlignment != 0) {
     return fail(EIO, "record header whose lengths contradict each other");
   }

@@ -11,6 +11,8 @@
 namespace spillfs {
 
 inline constexpr std::uint64_t kChunk = kMiB;
+// How many of them `bytes` have, and so sums; the last may be short.
+constexpr std::uint64_t chunk_count(std::uint64_t bytes) { return (bytes + kChunk - 1) / kChunk; }
 
 // Castagnoli polynomial, as in iSCSI (RFC 3720): crc32c("123456789") == 0xE3069283.
 std::uint32_t crc32c(Bytes bytes);
