@@ -62,8 +62,7 @@ Result<bool> has_its_bytes(const index::Inode& inode, index::Index& index,
   const Location& at = inode.location;
   if (at.placement == Placement::kNowhere) return true;
   const bool fused = at.placement == Placement::kFused;
-  const auto kind = fused ? SegmentKind::kFused : SegmentKind::kPrivate;
-  auto opened = segments.device(at.directory).open(storage::segment_path(kind, at.segment));
+  auto opened = segments.device(at.directory).open(storage::segment_path(at));
   if (!opened && opened.error().code == ENOENT) return false;
   const std::shared_ptr<storage::File> file = SPILLFS_TRY(std::move(opened));
   if (fused) {

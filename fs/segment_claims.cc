@@ -29,8 +29,7 @@ bool is_inode(InodeId id) { return number(id) > number(kRootInode) && !ControlFi
 }  // namespace
 
 std::string name_of(const ClaimedSegment& segment) {
-  const std::string path = storage::segment_path(segment.found.kind, segment.found.id);
-  return path.substr(path.find('/') + 1);
+  return storage::segment_name(segment.found.kind, segment.found.id);
 }
 
 void SegmentClaims::damage(ClaimedSegment& segment, std::uint64_t offset, const std::string& what) {

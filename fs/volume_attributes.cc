@@ -89,7 +89,7 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
     }
     const auto record = SPILLFS_TRY(read_record(location));
     return fmt::format("{}/{}?offset={}&size={}", segments_->device(location.directory).name(),
-                       storage::segment_path(SegmentKind::kFused, location.segment),
+                       storage::segment_path(location),
                        location.record_offset + record.layout.ray_offset,
                        record.layout.data_offset - record.layout.ray_offset + location.length);
   }

@@ -36,9 +36,7 @@ Result<> Volume::stamp(Vnode& vnode, index::Inode& sealed) {
 // The bytes survive power loss.
 Result<> Volume::sync_bytes(const Location& location) {
   if (location.placement == Placement::kNowhere) return {};
-  const std::string path = storage::segment_path(
-      location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate,
-      location.segment);
+  const std::string path = storage::segment_path(location);
   const auto file = SPILLFS_TRY(segments_->device(location.directory).open(path));
   SPILLFS_TRY(file->sync());
   return segments_->sync_directory(location.directory);

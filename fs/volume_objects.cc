@@ -92,7 +92,7 @@ Result<std::vector<index::Segment>> Volume::list_segments(SegmentId after, std::
 Result<Volume::SegmentFile> Volume::open_segment(SegmentId id) {
   const index::Segment segment = SPILLFS_TRY(index_->segment(id));
   const std::string path = storage::segment_path(segment.kind, id);
-  return SegmentFile{.name = path.substr(path.find('/') + 1),
+  return SegmentFile{.name = storage::segment_name(segment.kind, id),
                      .file = SPILLFS_TRY(segments_->device(segment.directory).open(path))};
 }
 

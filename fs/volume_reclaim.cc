@@ -436,7 +436,7 @@ Result<bool> Volume::sum_again(InodeId id) {
     change = vnode->changes_in_place;
   }
   // A mapping that was made in passthrough mode goes on after the last close.
-  const std::string path = storage::segment_path(SegmentKind::kPrivate, location.segment);
+  const std::string path = storage::segment_path(location);
   if (SPILLFS_TRY(segments_->device(location.directory).may_be_written(path))) return false;
   const auto segment =
       SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));

@@ -15,13 +15,8 @@ namespace {
 
 constexpr std::size_t kPage = 256;
 
-std::string name_of(SegmentKind kind, SegmentId id) {
-  const std::string path = storage::segment_path(kind, id);
-  return path.substr(path.find('/') + 1);
-}
-
-SegmentKind kind_of(const Location& location) {
-  return location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate;
+std::string name_of(const Location& location) {
+  return storage::segment_name(storage::segment_kind(location), location.segment);
 }
 
 bool has_sums(const index::Inode& inode) {
@@ -61,7 +56,7 @@ void Volume::scrub_superblock(const index::Segment& segment, ScrubWalk& walk) {
   if (!block) return;  // told of each file in it
   const auto good = storage::verify_superblock(*block, segments_->store_id(), segment.id);
   if (good) return;
-  const std::string name = name_of(segment.kind, segment.id);
+  const std::string name = storage::segment_name(segment.kind, segment.id);
   spdlog::error("segment {} is damaged at 0: {}", name, good.error().context);
   walk.found.damage.push_back({.segment = name, .path = {}, .what = good.error().context});
 }
@@ -114,13 +109,12 @@ Result<> Volume::confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& f
     return {};
   }
   const Location& at = seen.location;
-  const std::string path = storage::segment_path(kind_of(at), at.segment);
-  storage::DiskReader disk(segments_->device(at.directory).open(path));
+  storage::DiskReader disk(segments_->device(at.directory).open(storage::segment_path(at)));
   SealedBytes bytes(*index_, disk, vnode.inode);
   auto again = bytes.load_sums();
   if (!again && flaw.chunk < bytes.chunks()) again = bytes.check(flaw.chunk);
   if (!again) return {};
-  found.damage.push_back({.segment = name_of(kind_of(at), at.segment),
+  found.damage.push_back({.segment = name_of(at),
                           .offset = again->offset,
                           .inode = seen.id,
                           .path = SPILLFS_TRY(path_of(vnode.inode)),
@@ -166,9 +160,8 @@ void Volume::forget_damage(InodeId id, index::Batch& batch) {
 
 Result<> Volume::refuse_damaged(const Vnode& vnode) {
   if (!damaged_.contains(vnode.id)) return {};
-  const Location& at = vnode.inode.location;
   return fail(EIO, fmt::format("inode {} is damaged in segment {}", number(vnode.id),
-                               name_of(kind_of(at), at.segment)));
+                               name_of(vnode.inode.location)));
 }
 
 Result<SegmentId> Volume::scrub_position() {

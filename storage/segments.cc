@@ -45,9 +45,20 @@ Result<> or_gone(Result<> done) {
 
 }  // namespace
 
+std::string segment_name(SegmentKind kind, SegmentId id) {
+  return fmt::format("{}.{}", number(id), kind == SegmentKind::kFused ? "fused" : "private");
+}
+
 std::string segment_path(SegmentKind kind, SegmentId id) {
-  return fmt::format("{}/{}.{}", kFolder, number(id),
-                     kind == SegmentKind::kFused ? "fused" : "private");
+  return fmt::format("{}/{}", kFolder, segment_name(kind, id));
+}
+
+SegmentKind segment_kind(const Location& location) {
+  return location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate;
+}
+
+std::string segment_path(const Location& location) {
+  return segment_path(segment_kind(location), location.segment);
 }
 
 SegmentStore::SegmentStore(std::vector<std::unique_ptr<Device>> devices, const StoreId& store,

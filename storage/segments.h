@@ -46,8 +46,13 @@ struct FoundSegment {
   friend bool operator==(const FoundSegment&, const FoundSegment&) = default;
 };
 
-// "segments/7.fused", "segments/7.private": relative to the data directory.
+// "7.fused", "7.private".
+std::string segment_name(SegmentKind kind, SegmentId id);
+// "segments/7.fused": relative to the data directory.
 std::string segment_path(SegmentKind kind, SegmentId id);
+// Of the segment that `location`, which is somewhere, lies in.
+SegmentKind segment_kind(const Location& location);
+std::string segment_path(const Location& location);
 
 class SegmentStore {
  public:
