@@ -44,9 +44,7 @@ class Checker {
     SPILLFS_TRY(check_segments(SegmentKind::kPrivate));
     const bool machine_went_down = !mark.boot.empty() && mark.boot != boot_;
     if (machine_went_down) return report_;  // the next mount removes strays
-    for (std::size_t i = 0; i < segments_.directory_count(); ++i) {
-      SPILLFS_TRY(check_strays(DirectoryId{static_cast<std::uint16_t>(i)}));
-    }
+    for (DirectoryId directory : segments_.directories()) SPILLFS_TRY(check_strays(directory));
     return report_;
   }
 

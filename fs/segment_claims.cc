@@ -45,8 +45,7 @@ void SegmentClaims::leave_out(ClaimedSegment& segment, const std::string& why) {
 }
 
 Result<> SegmentClaims::collect() {
-  for (std::size_t i = 0; i < store_.directory_count(); ++i) {
-    const DirectoryId directory{static_cast<std::uint16_t>(i)};
+  for (DirectoryId directory : store_.directories()) {
     for (const storage::FoundSegment& found : SPILLFS_TRY(store_.list(directory))) {
       segments_.push_back({.found = found, .directory = directory});
       highest_segment_ = std::max(highest_segment_, number(found.id));

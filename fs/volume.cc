@@ -245,8 +245,8 @@ Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after
 Result<struct statvfs> Volume::statfs(uid_t uid) {
   std::uint64_t total = 0;
   std::uint64_t free = segments_->pool_bytes() + space_.dead();
-  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
-    const auto space = segments_->space(DirectoryId{static_cast<std::uint16_t>(i)});
+  for (DirectoryId directory : segments_->directories()) {
+    const auto space = segments_->space(directory);
     if (!space) continue;
     total += space->total;
     free += space->free;

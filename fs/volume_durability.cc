@@ -113,8 +113,8 @@ Result<> Volume::fsync_directory(InodeId id) {
 }
 
 Result<> Volume::sync_devices() {
-  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
-    SPILLFS_TRY(segments_->device(DirectoryId{static_cast<std::uint16_t>(i)}).sync_all());
+  for (DirectoryId directory : segments_->directories()) {
+    SPILLFS_TRY(segments_->device(directory).sync_all());
   }
   return {};
 }

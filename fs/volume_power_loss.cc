@@ -40,8 +40,7 @@ Result<> Volume::remove_strays() {
     spared.insert(entry.id);
     return Result<>();
   }));
-  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
-    const DirectoryId directory{static_cast<std::uint16_t>(i)};
+  for (DirectoryId directory : segments_->directories()) {
     for (const storage::FoundSegment& file : SPILLFS_TRY(segments_->list(directory))) {
       if (spared.contains(number(file.id))) continue;
       if (SPILLFS_TRY(if_any(index_->segment(file.id)))) continue;
@@ -55,9 +54,9 @@ Result<> Volume::remove_strays() {
 // No new segment gets the number of one that the index has forgotten and that could not be removed.
 Result<> Volume::leave_numbers_in_use() {
   std::uint64_t highest = 0;
-  for (std::size_t i = 0; i < segments_->directory_count(); ++i) {
-    const auto found = segments_->list(DirectoryId{static_cast<std::uint16_t>(i)});
-    if (!found) spdlog::warn("data directory {}: {}", i, describe(found.error()));
+  for (DirectoryId directory : segments_->directories()) {
+    const auto found = segments_->list(directory);
+    if (!found) spdlog::warn("data directory {}: {}", number(directory), describe(found.error()));
     if (!found) continue;
     for (const auto& [kind, id] : *found) {
       if (number(id) < kNobodysNumbers) highest = std::max(highest, number(id));

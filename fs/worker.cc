@@ -153,8 +153,8 @@ class StopOnSignal {
 // An index that is gone must not become an empty one that forgets all files.
 Result<> check_index_is_there(const Store& store, storage::SegmentStore& segments) {
   if (std::filesystem::exists(store.index_path() + "/CURRENT")) return {};
-  for (std::size_t i = 0; i < segments.directory_count(); ++i) {
-    if (SPILLFS_TRY(segments.list(DirectoryId{static_cast<std::uint16_t>(i)})).empty()) continue;
+  for (DirectoryId directory : segments.directories()) {
+    if (SPILLFS_TRY(segments.list(directory)).empty()) continue;
     return fail(EBADMSG,
                 fmt::format("{} is missing or damaged, but the store has segments; restore the "
                             "index, or make a new one from them with 'spillfs check {} --rebuild'",

@@ -61,6 +61,14 @@ std::string segment_path(const Location& location) {
   return segment_path(segment_kind(location), location.segment);
 }
 
+std::vector<DirectoryId> SegmentStore::directories() const {
+  std::vector<DirectoryId> all;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    all.push_back(DirectoryId{static_cast<std::uint16_t>(i)});
+  }
+  return all;
+}
+
 SegmentStore::SegmentStore(std::vector<std::unique_ptr<Device>> devices, const StoreId& store,
                            SegmentOptions options)
     : devices_(std::move(devices)),

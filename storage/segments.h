@@ -61,7 +61,7 @@ class SegmentStore {
   static Result<std::unique_ptr<SegmentStore>> open(std::vector<std::unique_ptr<Device>> devices,
                                                     const StoreId& store, SegmentOptions options);
 
-  [[nodiscard]] std::size_t directory_count() const { return devices_.size(); }
+  [[nodiscard]] std::vector<DirectoryId> directories() const;
   [[nodiscard]] const SegmentOptions& options() const { return options_; }
   [[nodiscard]] const StoreId& store_id() const { return store_; }
   Device& device(DirectoryId directory) { return *devices_.at(number(directory)); }
