@@ -42,8 +42,7 @@ class Checker {
     SPILLFS_TRY(check_totals());
     SPILLFS_TRY(check_segments(SegmentKind::kFused));
     SPILLFS_TRY(check_segments(SegmentKind::kPrivate));
-    const bool machine_went_down = !mark.boot.empty() && mark.boot != boot_;
-    if (machine_went_down) return report_;  // the next mount removes strays
+    if (machine_went_down(mark, boot_)) return report_;  // the next mount removes strays
     for (DirectoryId directory : segments_.directories()) SPILLFS_TRY(check_strays(directory));
     return report_;
   }

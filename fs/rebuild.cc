@@ -45,9 +45,10 @@ class Rebuilder {
     for (const Claim& claim : claims_.strays()) SPILLFS_TRY(add(tree.new_inode(), claim, tree));
     SPILLFS_TRY(tree.finish());
     report_.directories = tree.directories();
-    SPILLFS_TRY(raise(index::Counter::kInode, tree.next_inode() - 1));
-    SPILLFS_TRY(raise(index::Counter::kSegment, claims_.highest_segment() + kUnseen));
-    SPILLFS_TRY(raise(index::Counter::kSequence, claims_.highest_sequence() + kUnseen));
+    using index::Counter;
+    SPILLFS_TRY(reserve_up_to(index_, Counter::kInode, tree.next_inode() - 1));
+    SPILLFS_TRY(reserve_up_to(index_, Counter::kSegment, claims_.highest_segment() + kUnseen));
+    SPILLFS_TRY(reserve_up_to(index_, Counter::kSequence, claims_.highest_sequence() + kUnseen));
     return report_;
   }
 
@@ -200,13 +201,6 @@ class Rebuilder {
                                    .directory = segment.directory,
                                    .inode = id}};
     return found;
-  }
-
-  // The next number of the kind is above `seen`.
-  Result<> raise(index::Counter counter, std::uint64_t seen) {
-    const std::uint64_t first = SPILLFS_TRY(index_.reserve(counter, 1));
-    if (first < seen) SPILLFS_TRY(index_.reserve(counter, seen - first));
-    return {};
   }
 
   index::Index& index_;

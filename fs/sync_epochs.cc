@@ -14,12 +14,16 @@ bool contains(const std::vector<index::SyncMark::Range>& ranges, index::Epoch ep
 
 }  // namespace
 
+bool machine_went_down(const index::SyncMark& found, const std::string& boot) {
+  return !found.boot.empty() && found.boot != boot;
+}
+
 void SyncEpochs::start(const index::SyncMark& found, const std::string& boot) {
   MutexLock lock(mutex_);
   boot_ = boot;
   doubtful_ = found.doubtful;
   synced_ = found.synced;
-  if (!found.boot.empty() && found.boot != boot && found.epoch > found.synced) {
+  if (machine_went_down(found, boot) && found.epoch > found.synced) {
     doubtful_.push_back({.first = index::Epoch{number(found.synced) + 1}, .last = found.epoch});
     synced_ = found.epoch;
   }

@@ -14,6 +14,9 @@
 
 namespace spillfs::fs {
 
+// Whether the machine has gone down since the mount that left `found`; `boot` is its id now.
+bool machine_went_down(const index::SyncMark& found, const std::string& boot);
+
 class SyncEpochs {
  public:
   // What the index says of an earlier mount; `boot` is the machine's now. Another one, and what was

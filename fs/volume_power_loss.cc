@@ -22,8 +22,7 @@ Result<> Volume::recover_epochs() {
   const index::SyncMark found = SPILLFS_TRY(index_->sync_mark());
   epochs_.start(found, options_.boot);
   unsynced_ = found.epoch > found.synced;  // by a process that was killed
-  const bool machine_went_down = !found.boot.empty() && found.boot != options_.boot;
-  if (machine_went_down) {
+  if (machine_went_down(found, options_.boot)) {
     if (auto removed = remove_strays(); !removed) {
       spdlog::warn("segments of nobody: {}", describe(removed.error()));
     }
@@ -62,11 +61,7 @@ Result<> Volume::leave_numbers_in_use() {
       if (number(id) < kNobodysNumbers) highest = std::max(highest, number(id));
     }
   }
-  const std::uint64_t next = SPILLFS_TRY(index_->reserve(index::Counter::kSegment, 0));
-  if (next <= highest) {
-    SPILLFS_TRY(index_->reserve(index::Counter::kSegment, highest + 1 - next));
-  }
-  return {};
+  return index::reserve_up_to(*index_, index::Counter::kSegment, highest);
 }
 
 bool Volume::is_doubtful(InodeId id) {

@@ -14,4 +14,10 @@ Result<> for_each_queued(Index& index, QueueKind kind,
   }
 }
 
+Result<> reserve_up_to(Index& index, Counter counter, std::uint64_t highest) {
+  const std::uint64_t next = SPILLFS_TRY(index.reserve(counter, 0));
+  if (next <= highest) SPILLFS_TRY(index.reserve(counter, highest + 1 - next));
+  return {};
+}
+
 }  // namespace spillfs::index

@@ -222,4 +222,7 @@ class Index {
 Result<> for_each_queued(Index& index, QueueKind kind,
                          const std::function<Result<>(const QueueEntry&)>& each);
 
+// No number up to `highest` is handed out any more.
+Result<> reserve_up_to(Index& index, Counter counter, std::uint64_t highest);
+
 }  // namespace spillfs::index
