@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
+#include "fs/status_file.h"
 
 namespace spillfs::fs {
 namespace {
@@ -26,9 +25,7 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
       command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
   nlohmann::json all = nlohmann::json::array();
   for (const std::string& mountpoint : mountpoints) {
-    std::ifstream file(mountpoint + "/.spillfs/status");
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    auto status = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    auto status = read_status(mountpoint);
     if (!status.is_object() && command.mountpoint.empty()) {
       streams.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
       continue;

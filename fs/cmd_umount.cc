@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
+#include "fs/status_file.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -21,9 +20,7 @@ constexpr int kPatience = 60'000;  // milliseconds for the daemon to seal what i
 
 // The process to wait for; empty when it can't be found out.
 Fd supervisor_of(const std::string& mountpoint) {
-  std::ifstream file(mountpoint + "/.spillfs/status");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = read_status(mountpoint);
   if (!json.is_object()) return {};
   const auto pid = json.value("supervisor_pid", 0);
   return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -3,14 +3,13 @@
 #include <signal.h>
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
 
 #include "fs/commands.h"
 #include "fs/log.h"
+#include "fs/status_file.h"
 #include "fs/supervisor.h"
 #include "fs/worker.h"
 
@@ -19,12 +18,6 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::milliseconds kPause{20};
-
-nlohmann::json status_of(const std::string& mountpoint) {
-  std::ifstream file(mountpoint + "/.spillfs/status");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
 
 ExitCode serve(const HandOver& what, const MountOptions& options, Streams streams) {
   const auto store = Store::adopt(what.store, Fd(what.lock));
@@ -55,7 +48,7 @@ ExitCode failed(std::string text, ExitCode code, Streams streams) {
 }  // namespace
 
 ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
-  const auto before = status_of(command.mountpoint);
+  const auto before = read_status(command.mountpoint);
   if (!before.is_object()) {
     return failed(fmt::format("no live spillfs is mounted on {}", command.mountpoint),
                   kExitMountpoint, streams);
@@ -67,7 +60,7 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
   }
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < end) {
-    const auto now = status_of(command.mountpoint);
+    const auto now = read_status(command.mountpoint);
     if (now.is_object() && now["upgrades"] != before["upgrades"]) {
       streams.out << fmt::format("{} goes on with spillfs {}\n", command.mountpoint,
                                  now.value("version", "?"));
