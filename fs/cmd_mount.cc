@@ -112,14 +112,10 @@ std::string mount_help() {
 
 ExitCode run_mount(const MountCommand& command, Streams streams) {
   ::umask(kOwnerOnly);
-  MountOptions options;
-  for (const std::string& text : command.options) {
-    if (auto parsed = parse_options(text, options); !parsed) {
-      return report(parsed.error(), kExitUsage, streams);
-    }
-  }
-  if (!command.foreground) return mount_in_background(command, options, streams);
-  return mount_and_stay(command, options, streams, [] { spdlog::info("ready"); });
+  const auto options = parse_options(command.options);
+  if (!options) return report(options.error(), kExitUsage, streams);
+  if (!command.foreground) return mount_in_background(command, *options, streams);
+  return mount_and_stay(command, *options, streams, [] { spdlog::info("ready"); });
 }
 
 }  // namespace spillfs::fs

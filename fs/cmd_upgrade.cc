@@ -81,23 +81,19 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
 ExitCode run_take_over(const TakeOverCommand& command, Streams streams) {
   const auto what = read_hand_over(command.hand_over);
   if (!what) return report(what.error(), kExitSystem, streams);
-  MountOptions options;
-  for (const std::string& text : what->options) {
-    if (auto parsed = parse_options(text, options); !parsed) {
-      return report(parsed.error(), kExitUsage, streams);
-    }
-  }
+  const auto options = parse_options(what->options);
+  if (!options) return report(options.error(), kExitUsage, streams);
   if (auto known = Store::check_format(what->store); !known) {
     return report(known.error(), kExitStore, streams);
   }
   if (command.probe) return kExitSuccess;
   Fd(command.hand_over).reset();
   const std::string file = what->background ? log_file(what->store) : std::string();
-  if (auto log = set_up_log(options.log_level, file); !log) {
+  if (auto log = set_up_log(options->log_level, file); !log) {
     return report(log.error(), kExitSystem, streams);
   }
-  if (command.worker) return serve(*what, options, streams);
-  auto ended = supervise_on(*what);
+  if (command.worker) return serve(*what, *options, streams);
+  auto ended = supervise_on(*what, *options);
   return ended ? *ended : report(ended.error(), kExitSystem, streams);
 }
 

@@ -282,6 +282,12 @@ Result<> parse_options(std::string_view text, MountOptions& options) {
   return {};
 }
 
+Result<MountOptions> parse_options(const std::vector<std::string>& texts) {
+  MountOptions options;
+  for (const std::string& text : texts) SPILLFS_TRY(parse_options(text, options));
+  return options;
+}
+
 std::string format_options(const MountOptions& options) {
   std::string text;
   for (const OptionSpec& spec : option_table()) {

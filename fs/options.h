@@ -59,6 +59,8 @@ std::span<const OptionSpec> option_table();
 // "quota=10GiB,threads=8" on top of `options`. EINVAL with a sentence that names what is wrong and,
 // for an unknown name, the nearest known one.
 Result<> parse_options(std::string_view text, MountOptions& options);
+// One text after the other, as they were given to -o.
+Result<MountOptions> parse_options(const std::vector<std::string>& texts);
 // "quota=0\nfuse_limit=4MiB\n…"
 std::string format_options(const MountOptions& options);
 

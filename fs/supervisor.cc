@@ -385,11 +385,9 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
   return supervisor.wait();
 }
 
-Result<ExitCode> supervise_on(const HandOver& what) {
+Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options) {
   const sigset_t signals = supervisor_signals();
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-  MountOptions options;
-  for (const std::string& text : what.options) SPILLFS_TRY(parse_options(text, options));
   Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock))),
                          .mountpoint = what.mountpoint,
                          .options = options,

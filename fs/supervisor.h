@@ -29,6 +29,7 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready);
 
 // As supervise(), in the place of the program that has supervised the mount so far: SIGHUP had it
 // look for a new one where it was started from. A worker of this one serves already.
-Result<ExitCode> supervise_on(const HandOver& what);
+// `options` are those of `what`.
+Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options);
 
 }  // namespace spillfs::fs
