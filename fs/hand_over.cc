@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 
 namespace spillfs::fs {

@@ -125,6 +125,8 @@ class Supervisor {
   using Clock = std::chrono::steady_clock;
 
   Result<> start_first_worker();
+  Result<Fd> open_pipe();
+  Result<> fork_process();
   Result<> fork_worker(Volume::Start start);
   [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
   void stop_worker();
@@ -189,16 +191,26 @@ Result<> Supervisor::start_first_worker() {
   return serves_;
 }
 
-Result<> Supervisor::fork_worker(Volume::Start start) {
+// Where the next worker tells that it serves.
+Result<Fd> Supervisor::open_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe");
   from_worker_ = Fd(ends[0]);
-  Fd to_supervisor(ends[1]);
-  const pid_t supervisor = ::getpid();
+  return Fd(ends[1]);
+}
+
+// Comes back twice; in the child worker_ is 0.
+Result<> Supervisor::fork_process() {
   started_ = Clock::now();
   serves_ = fail(EAGAIN, "not known yet");
   worker_ = ::fork();
-  if (worker_ < 0) return fail_errno(errno, "fork the worker");
+  return worker_ < 0 ? fail_errno(errno, "fork the worker") : Result<>();
+}
+
+Result<> Supervisor::fork_worker(Volume::Start start) {
+  Fd to_supervisor = SPILLFS_TRY(open_pipe());
+  const pid_t supervisor = ::getpid();
+  SPILLFS_TRY(fork_process());
   if (worker_ == 0) serve(start, supervisor, std::move(to_supervisor));
   return {};
 }
@@ -314,16 +326,11 @@ void Supervisor::upgrade_failed(const Error& why) {
 }
 
 Result<> Supervisor::start_worker_of(const std::string& program) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe");
-  from_worker_ = Fd(ends[0]);
-  Fd to_supervisor(ends[1]);
+  Fd to_supervisor = SPILLFS_TRY(open_pipe());
   HandOver what = hand_over();
   what.ready = to_supervisor.get();
   const Fd file = SPILLFS_TRY(write_hand_over(what));
-  started_ = Clock::now();
-  worker_ = ::fork();
-  if (worker_ < 0) return fail_errno(errno, "fork the worker");
+  SPILLFS_TRY(fork_process());
   if (worker_ == 0) {
     static_cast<void>(set_across_exec(what, Across::kStay));
     run_program(program, "--worker", file);
