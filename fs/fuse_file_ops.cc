@@ -46,10 +46,7 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
   const bool kill = wants_privileges_killed(current_request());
   const auto open = [=, flags = file->flags, caller = caller_of(req),
-                     again = once(req).number.again, &volume = volume_of(req)]() -> Result<Opened> {
-    if (again) {
-      if (auto opened = volume.opened_before(caller.request)) return *opened;
-    }
+                     &volume = volume_of(req)]() -> Result<Opened> {
     if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
     return volume.open_file(InodeId{id}, flags, caller);
   };
@@ -325,18 +322,13 @@ bool reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
 
 // O_TMPFILE, which libfuse does not know.
 void serve_tmpfile(FuseContext& context, Bytes request) {
-  const RequestNumber number =
-      context.features.on.has(Feature::kResend) ? number_of(request) : RequestNumber{};
   auto create = [&]() -> Result<Opened> {
-    if (number.again) {
-      if (auto opened = context.volume->opened_before(number.id)) return *opened;
-    }
     const TmpfileRequest asked = SPILLFS_TRY(parse_tmpfile(request));
     return context.volume->create_unnamed(InodeId{asked.directory}, asked.mode, asked.flags,
                                           {.uid = asked.uid,
                                            .gid = asked.gid,
                                            .pid = static_cast<pid_t>(asked.pid),
-                                           .request = number.id});
+                                           .request = number_of(context, request).id});
   };
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);

@@ -266,17 +266,12 @@ void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name) {
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                fuse_file_info* file) {
   const auto create = [=, text = std::string(name), caller = caller_of(req), flags = file->flags,
-                       again = once(req).number.again,
                        &volume = volume_of(req)](RequestId) -> Result<Opened> {
     if (ControlFiles::owns(InodeId{parent}, text)) return refused();
-    if (again) {
-      if (auto opened = volume.opened_before(caller.request)) return *opened;
-    }
     return volume.create(InodeId{parent}, text, mode, flags, caller);
   };
   const auto open_made = [caller = caller_of(req), flags = file->flags,
                           &volume = volume_of(req)](InodeId made) -> Result<Opened> {
-    if (auto opened = volume.opened_before(caller.request)) return *opened;
     return volume.open_file(made, flags & ~(O_CREAT | O_EXCL | O_TRUNC), caller);
   };
   serve_or_park(req, "create", only_once(once(req), create, open_made),

@@ -9,11 +9,13 @@ namespace spillfs::fs {
 
 int errno_of(const Error& error) { return error.code >= kWaitForSpace ? ENOSPC : error.code; }
 
+RequestNumber number_of(const FuseContext& context, Bytes request) {
+  return context.features.on.has(Feature::kResend) ? number_of(request) : RequestNumber{};
+}
+
 Once once(fuse_req_t request) {
   const FuseContext& context = context_of(request);
-  const bool may_repeat = context.features.on.has(Feature::kResend);
-  return {.volume = *context.volume,
-          .number = may_repeat ? number_of(current_request()) : RequestNumber{}};
+  return {.volume = *context.volume, .number = number_of(context, current_request())};
 }
 
 Caller caller_of(fuse_req_t request) {

@@ -136,8 +136,10 @@ void serve_slowly(fuse_req_t request, const char* operation, Call call, Reply re
       attempt_to(request, operation, on_any_try(std::move(call)), reply));
 }
 
-// The request this thread serves, as far as something has to be done exactly once: not known where
-// the kernel can't send it again.
+// Not known where the kernel can't send it again.
+RequestNumber number_of(const FuseContext& context, Bytes request);
+
+// The request this thread serves, as far as something has to be done exactly once.
 struct Once {
   Volume& volume;
   RequestNumber number;

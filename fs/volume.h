@@ -148,10 +148,8 @@ class Volume {
   Result<std::optional<InodeId>> replied(RequestId request);
   // The kernel has the answer.
   void answered(RequestId request) EXCLUDES(answered_mutex_);
-  // What a process that died opened for it.
-  std::optional<Opened> opened_before(RequestId request);
-
-  // `flags` are open(2)'s. create() opens an existing file unless O_EXCL.
+  // `flags` are open(2)'s. create() opens an existing file unless O_EXCL. A request for which a
+  // process that died has opened a handle gets that one.
   Result<Opened> create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                         Caller caller);
   Result<Opened> create_unnamed(InodeId parent, std::uint32_t mode, int flags,
@@ -357,6 +355,8 @@ class Volume {
   Result<Opened> open_vnode(const VnodeRef& vnode, int flags, Caller caller) REQUIRES(vnode->mutex);
   void count_open(const VnodeRef& vnode, int flags, IoMode mode) REQUIRES(vnode->mutex);
   void close_row(Vnode& vnode) REQUIRES(vnode.mutex);
+  static Opened opened_as(const Vnode& vnode, HandleId id, const Handle& handle)
+      REQUIRES_SHARED(vnode.mutex);
   Result<> truncate(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   Result<> resize(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   struct Write {
@@ -510,6 +510,7 @@ class Volume {
   Result<> restore_handle(HandleId id, const OpenHandle& open);
   void settle_restored(const VnodeRef& vnode);
   void stale_backing(int id) EXCLUDES(reclaim_mutex_);
+  std::optional<Opened> opened_before(RequestId request) EXCLUDES(handles_mutex_);
 
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);

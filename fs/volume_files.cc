@@ -47,6 +47,7 @@ Result<std::uint64_t> range_end(std::uint64_t offset, std::uint64_t length) {
 
 Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                               Caller caller) {
+  if (auto before = opened_before(caller.request)) return *std::move(before);
   Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
   auto made = make(parent, name, prototype, caller);
   // Others may remove what is there and make it anew in between.
@@ -63,6 +64,7 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
 
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                       Caller caller) {
+  if (auto before = opened_before(caller.request)) return *std::move(before);
   const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
@@ -84,6 +86,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
 }
 
 Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
+  if (auto before = opened_before(caller.request)) return *std::move(before);
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
@@ -99,23 +102,32 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller calle
   SPILLFS_TRY(open_content(*vnode));
   if (may_write(flags)) vnode->writer = caller.pid;
   if (!vnode->row) vnode->row = SPILLFS_TRY(open_files_->add(open_file_of(*vnode)));
+  Handle handle{.vnode = vnode, .flags = flags};
   auto mode = choose_io_mode(*vnode, flags);
-  auto handle = mode ? add_handle({.vnode = vnode, .flags = flags, .mode = *mode}, caller.request)
-                     : Result<HandleId>(tl::unexpected(mode.error()));
-  if (!handle) {
+  if (mode) handle.mode = *mode;
+  auto id =
+      mode ? add_handle(handle, caller.request) : Result<HandleId>(tl::unexpected(mode.error()));
+  if (!id) {
     if (vnode->passthroughs == 0) take_back(*vnode);
     close_row(*vnode);
-    return tl::unexpected(handle.error());
+    return tl::unexpected(id.error());
   }
   const bool keep_cache = knows_pages(*vnode);
   revive(*vnode);
-  count_open(vnode, flags, *mode);
-  return Opened{.attributes = stat_of(*vnode),
-                .handle = *handle,
-                .mode = *mode,
-                .may_write = may_write(flags),
-                .keep_cache = keep_cache,
-                .backing = vnode->backing};
+  count_open(vnode, flags, handle.mode);
+  Opened opened = opened_as(*vnode, *id, handle);
+  opened.keep_cache = keep_cache;
+  return opened;
+}
+
+// With what the kernel has of it forgotten.
+Opened Volume::opened_as(const Vnode& vnode, HandleId id, const Handle& handle) {
+  return {.attributes = stat_of(vnode),
+          .handle = id,
+          .mode = handle.mode,
+          .may_write = may_write(handle.flags),
+          .keep_cache = false,
+          .backing = vnode.backing};
 }
 
 void Volume::count_open(const VnodeRef& vnode, int flags, IoMode mode) {

@@ -159,7 +159,7 @@ Result<> Volume::restore_handle(HandleId id, const OpenHandle& open) {
   MutexLock handles(handles_mutex_);
   handles_.emplace(static_cast<std::uint64_t>(id),
                    Handle{.vnode = vnode, .flags = open.flags, .mode = open.mode});
-  if (open.request != kNoRequest) restored_[number(open.request)] = id;
+  restored_[number(open.request)] = id;
   return {};
 }
 
@@ -175,8 +175,7 @@ void Volume::settle_restored(const VnodeRef& vnode) {
   if (vnode->opens != 0) return publish(*vnode);
   if (auto sealed = seal(*vnode); !sealed) revert(*vnode, sealed.error());
   if (vnode->inode.links == 0) orphaned(vnode);  // with what it is charged for by now
-  open_files_->remove(*vnode->row);
-  vnode->row.reset();
+  close_row(*vnode);
 }
 
 // Its number goes back when there is a kernel to give it to.
@@ -197,12 +196,7 @@ std::optional<Opened> Volume::opened_before(RequestId request) {
   const auto open = handle(id);
   if (!open) return std::nullopt;
   SharedLock lock(open->vnode->mutex);
-  return Opened{.attributes = stat_of(*open->vnode),
-                .handle = id,
-                .mode = open->mode,
-                .may_write = may_write(open->flags),
-                .keep_cache = false,
-                .backing = open->mode == IoMode::kPassthrough ? open->vnode->backing : 0};
+  return opened_as(*open->vnode, id, *open);
 }
 
 }  // namespace spillfs::fs

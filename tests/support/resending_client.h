@@ -45,14 +45,10 @@ class Client {
     return use(slot, opened);
   }
   Result<> tmpfile(std::size_t slot) {
-    auto before = again_ ? volume_.opened_before(request_) : std::nullopt;
-    if (before) return use(slot, *before);
     const auto opened = SPILLFS_TRY(volume_.create_unnamed(kRootInode, 0600, O_RDWR, caller()));
     return use(slot, opened);
   }
   Result<> open(std::size_t slot, const std::string& name, int flags) {
-    auto before = again_ ? volume_.opened_before(request_) : std::nullopt;
-    if (before) return use(slot, *before);
     const InodeId id = SPILLFS_TRY(find(name));
     const auto opened = SPILLFS_TRY(volume_.open_file(id, flags, caller()));
     return use(slot, opened);
@@ -134,7 +130,6 @@ class Client {
   }
   Result<fs::Opened> create_once(const std::string& name, int flags) {
     if (again_) {
-      if (auto before = volume_.opened_before(request_)) return *before;
       const auto made = SPILLFS_TRY(volume_.replied(request_));
       if (made) return volume_.open_file(*made, flags & ~(O_CREAT | O_EXCL | O_TRUNC), caller());
     }
