@@ -37,6 +37,11 @@ class Space {
   [[nodiscard]] std::uint64_t quota() const { return quota_; }
   [[nodiscard]] std::uint64_t charged() const { return charged_; }
   [[nodiscard]] std::uint64_t dead() const { return dead_; }
+  // Of the quota, where there is one.
+  [[nodiscard]] std::uint64_t left() const {
+    const std::uint64_t charged = charged_;
+    return quota_ > charged ? quota_ - charged : 0;
+  }
 
  private:
   const std::uint64_t quota_;

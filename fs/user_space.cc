@@ -3,59 +3,51 @@
 
 namespace spillfs::fs {
 
+Space& UserSpace::of(uid_t uid) {
+  return users_.try_emplace(uid, limits(uid) ? quota_ : 0).first->second;
+}
+
 Result<> UserSpace::move(uid_t uid, std::uint64_t before, std::uint64_t after) {
   if (before == after) return {};
   MutexLock lock(mutex_);
-  User& user = users_[uid];
-  if (limits(uid) && after > before) {
-    const std::uint64_t wanted = after - before;
-    if (user.charged >= quota_ || wanted > quota_ - user.charged) {
-      return fail(EDQUOT, "the user's quota is used up");
-    }
-    if (user.charged + wanted + user.dead > quota_ + quota_ / 4) {
-      return fail(EAGAIN, "too much of the user's is dead");
-    }
-  }
-  user.charged += after - before;
-  return {};
+  auto moved = of(uid).move(before, after);
+  if (!moved && moved.error().code == ENOSPC) return fail(EDQUOT, "the user's quota is used up");
+  return moved;
 }
 
 void UserSpace::settle(uid_t uid, std::uint64_t before, std::uint64_t after) {
   if (before == after) return;
   MutexLock lock(mutex_);
-  users_[uid].charged += after - before;
+  of(uid).settle(before, after);
 }
 
 void UserSpace::die(uid_t uid, std::uint64_t bytes) {
   MutexLock lock(mutex_);
-  users_[uid].charged -= bytes;
-  users_[uid].dead += bytes;
+  of(uid).die(bytes);
 }
 
 void UserSpace::revive(uid_t uid, std::uint64_t bytes) {
   MutexLock lock(mutex_);
-  users_[uid].dead -= bytes;
-  users_[uid].charged += bytes;
+  of(uid).revive(bytes);
 }
 
 void UserSpace::gone(uid_t uid, std::uint64_t bytes) {
   MutexLock lock(mutex_);
-  users_[uid].dead -= bytes;
+  of(uid).reclaimed(bytes);
 }
 
 std::optional<std::uint64_t> UserSpace::left(uid_t uid) {
   if (!limits(uid)) return std::nullopt;
   MutexLock lock(mutex_);
   const auto found = users_.find(uid);
-  const std::uint64_t charged = found == users_.end() ? 0 : found->second.charged;
-  return charged < quota_ ? quota_ - charged : 0;
+  return found == users_.end() ? quota_ : found->second.left();
 }
 
 std::map<uid_t, std::uint64_t> UserSpace::charged() {
   MutexLock lock(mutex_);
   std::map<uid_t, std::uint64_t> found;
-  for (const auto& [uid, user] : users_) {
-    if (user.charged != 0) found.emplace(uid, user.charged);
+  for (const auto& [uid, space] : users_) {
+    if (space.charged() != 0) found.emplace(uid, space.charged());
   }
   return found;
 }

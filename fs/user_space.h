@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each user's files count for, in bytes, and the quota that each of them has. It stands beside
-// Space and counts as that does: charged before a write is answered, dead once no handle and no
-// name needs the bytes, gone with the inode, which a descriptor may hold for long. O(1), never
-// blocks. Threads: any.
+// What each user's files count for, in bytes, and the quota that each of them has: a Space of their
+// own, where bytes are charged before a write is answered, dead once no handle and no name needs
+// them, gone with the inode, which a descriptor may hold for long. O(1), never blocks. Threads: any.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +11,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "fs/space.h"
 #include "storage/base/mutex.h"
 #include "storage/base/result.h"
 
@@ -26,8 +26,7 @@ class UserSpace {
   [[nodiscard]] std::uint64_t quota() const { return quota_; }
 
   // Moves the charge of a file that `uid` owns. Growing beyond the quota fails with EDQUOT and
-  // changes nothing; shrinking never fails. Dead bytes may take a quarter of the quota on top;
-  // beyond that EAGAIN, until some are gone.
+  // changes nothing; else as Space::move().
   Result<> move(uid_t uid, std::uint64_t before, std::uint64_t after) EXCLUDES(mutex_);
   // As move(), for what has happened already: never fails.
   void settle(uid_t uid, std::uint64_t before, std::uint64_t after) EXCLUDES(mutex_);
@@ -41,15 +40,12 @@ class UserSpace {
   std::map<uid_t, std::uint64_t> charged() EXCLUDES(mutex_);
 
  private:
-  struct User {
-    std::uint64_t charged = 0;
-    std::uint64_t dead = 0;
-  };
+  Space& of(uid_t uid) REQUIRES(mutex_);
 
   const std::uint64_t quota_;
   const uid_t owner_;
   Mutex mutex_;
-  std::unordered_map<uid_t, User> users_ GUARDED_BY(mutex_);
+  std::unordered_map<uid_t, Space> users_ GUARDED_BY(mutex_);
 };
 
 }  // namespace spillfs::fs

@@ -252,10 +252,8 @@ Result<struct statvfs> Volume::statfs(uid_t uid) {
     free += space->free;
   }
   if (space_.quota() != 0) {
-    const std::uint64_t left =
-        space_.quota() > space_.charged() ? space_.quota() - space_.charged() : 0;
     total = space_.quota();
-    free = std::min(free, left);
+    free = std::min(free, space_.left());
   }
   if (const auto left = users_.left(uid)) {
     total = std::min(total, users_.quota());
