@@ -31,12 +31,12 @@ ExitCode tell(const CheckReport& report, Streams streams) {
 ExitCode run_check(const CheckCommand& command, Streams streams) {
   ::umask(kOwnerOnly);
   spdlog::set_level(spdlog::level::off);  // what is wrong is told below
-  if (command.rebuild) return run_rebuild(command, streams);
   const auto store = Store::open(command.store);
   if (!store) {
     return report(store.error(), store.error().code == EBUSY ? kExitStoreInUse : kExitStore,
                   streams);
   }
+  if (command.rebuild) return run_rebuild(*store, command, streams);
   const auto parts = open_parts(*store, {}, nullptr);
   if (!parts) return report(parts.error(), kExitProblemsFound, streams);
   const auto tell_problem = [&](const std::string& text) {

@@ -80,25 +80,20 @@ ExitCode tell(const RebuildReport& report, const std::string& aside, Streams str
 
 }  // namespace
 
-ExitCode run_rebuild(const CheckCommand& command, Streams streams) {
-  const auto store = Store::open(command.store);
-  if (!store) {
-    return report(store.error(), store.error().code == EBUSY ? kExitStoreInUse : kExitStore,
-                  streams);
-  }
-  const auto readable = read_index(*store);
+ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams) {
+  const auto readable = read_index(store);
   if (readable && !command.force) {
     return report({.code = EEXIST,
                    .context = fmt::format("the index of {} can be read and knows more than its "
                                           "segments; --force makes a new one nevertheless",
-                                          store->path()),
+                                          store.path()),
                    .where = {}},
                   kExitUsage, streams);
   }
-  const std::string made = store->index_path() + ".rebuilding";
-  const auto rebuilt = make_index(*store, made, streams);
+  const std::string made = store.index_path() + ".rebuilding";
+  const auto rebuilt = make_index(store, made, streams);
   if (!rebuilt) return report(rebuilt.error(), kExitSystem, streams);
-  const auto aside = swap_in(*store, made);
+  const auto aside = swap_in(store, made);
   if (!aside) return report(aside.error(), kExitSystem, streams);
   return tell(*rebuilt, *aside, streams);
 }

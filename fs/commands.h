@@ -12,6 +12,8 @@
 
 namespace spillfs::fs {
 
+class Store;
+
 struct Streams {
   std::ostream& out;
   std::ostream& err;
@@ -66,7 +68,7 @@ struct CheckCommand {
   bool force = false;  // a rebuild though the index can be read
 };
 // With command.rebuild, for run_check().
-ExitCode run_rebuild(const CheckCommand& command, Streams streams);
+ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams);
 ExitCode run_check(const CheckCommand& command, Streams streams);
 
 struct DumpCommand {
