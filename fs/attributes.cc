@@ -102,4 +102,15 @@ bool is_private(const Vnode& vnode) {
   return vnode.segment != nullptr || vnode.inode.location.placement == Placement::kPrivate;
 }
 
+Result<> check_name(std::string_view name) {
+  constexpr std::size_t kNameMax = 255;
+  if (name.empty()) return fail(ENOENT, "empty name");
+  if (name.size() > kNameMax) return fail(ENAMETOOLONG, "name over 255 bytes");
+  if (name == "." || name == "..") return fail(EEXIST, "the name is taken by the directory itself");
+  if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos) {
+    return fail(EINVAL, "name with a slash or a NUL");
+  }
+  return {};
+}
+
 }  // namespace spillfs::fs

@@ -19,6 +19,9 @@ index::Time to_time(const timespec& time);
 // The root of a new store.
 index::Inode new_root();
 
+// Whether a directory may have an entry of that name; ENOENT, ENAMETOOLONG, EEXIST or EINVAL.
+Result<> check_name(std::string_view name);
+
 // The inode was given this name, its latest.
 void rehome(index::Inode& inode, const index::Inode& parent, std::string_view name);
 

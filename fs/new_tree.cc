@@ -11,13 +11,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kLongestName = 255;
 constexpr const char* kLostFound = "/lost+found";
-
-bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= kLongestName && name != "." && name != ".." &&
-         name.find('\0') == std::string_view::npos;
-}
 
 // "/a/b" -> "/a", "b"
 std::pair<std::string, std::string> split(const std::string& path) {
@@ -42,7 +36,7 @@ Result<NewTree::Directories::iterator> NewTree::directory(const std::string& pat
   for (; at == directories_.end(); at = directories_.find(above)) {
     if (above.find('/') == std::string::npos) return fail(EINVAL, "not a path");
     auto [rest, name] = split(above);
-    if (!is_name(name) || (rest.empty() && name == ControlFiles::kFolderName)) {
+    if (!check_name(name) || (rest.empty() && name == ControlFiles::kFolderName)) {
       return fail(EINVAL, "not a name");
     }
     missing.push_back(std::move(name));
@@ -78,7 +72,7 @@ Result<NewTree::Directories::iterator> NewTree::directory(const std::string& pat
 Result<NewTree::Place> NewTree::place(const std::string& path, const index::Inode& file) {
   if (!path.starts_with('/') || path == kLostFound) return fail(EINVAL, "no path");
   auto [folder, name] = split(path);
-  if (!is_name(name) || (folder.empty() && name == ControlFiles::kFolderName)) {
+  if (!check_name(name) || (folder.empty() && name == ControlFiles::kFolderName)) {
     return fail(EINVAL, "no name");
   }
   const auto parent = SPILLFS_TRY(directory(folder, file));

@@ -330,7 +330,6 @@ class Volume {
   Error no_space(const Error& error);
 
   // volume_names.cc, volume_rename.cc
-  static Result<> check_name(std::string_view name);
   Result<VnodeRef> make(InodeId parent, std::string_view name, const Prototype& prototype,
                         Caller caller);
   Result<index::Inode> new_inode(const index::Inode& parent, const Prototype& prototype,

@@ -39,17 +39,6 @@ void count_entry(index::Inode& directory, const index::Inode& entry, int count) 
 
 }  // namespace
 
-Result<> Volume::check_name(std::string_view name) {
-  constexpr std::size_t kNameMax = 255;
-  if (name.empty()) return fail(ENOENT, "empty name");
-  if (name.size() > kNameMax) return fail(ENAMETOOLONG, "name over 255 bytes");
-  if (name == "." || name == "..") return fail(EEXIST, "the name is taken by the directory itself");
-  if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos) {
-    return fail(EINVAL, "name with a slash or a NUL");
-  }
-  return {};
-}
-
 Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototype& prototype,
                                        Caller caller) {
   const index::Time now = current_time();
