@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each user's files count for, in bytes, and the quota that each of them has: a Space of their
 // own, where bytes are charged before a write is answered, dead once no handle and no name needs
-// them, gone with the inode, which a descriptor may hold for long. O(1), never blocks. Threads: any.
+// them, gone with the inode, which a descriptor may hold for long. O(1), never blocks. Threads:
+// any.
 #pragma once
 
 #include <sys/types.h>

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that must not notice that the daemon dies: each checks all it does, and whatever goes wrong
 is kept in `failures`. Each says how long its longest call took."""
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -37,6 +38,25 @@ class Client(threading.Thread):
 
     def path(self, name):
         return os.path.join(self.folder, name)
+
+
+def check(clients, when=""):
+    failures = [failure for client in clients for failure in client.failures]
+    assert not failures, f"{when}{failures}"
+
+
+@contextlib.contextmanager
+def running(clients):
+    """They work meanwhile; in the end each sees that all is there, and ends."""
+    for client in clients:
+        client.start()
+    yield
+    for client in clients:
+        client.stop = True
+    for client in clients:
+        client.join(60)
+        assert not client.is_alive(), f"{client.name} hangs"
+    check(clients)
 
 
 class Files(Client):

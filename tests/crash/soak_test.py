@@ -32,8 +32,7 @@ def watch(store, clients):
     for _ in range(SAMPLES):
         time.sleep(SECONDS / SAMPLES)
         samples.append(sample(store))
-        failures = [failure for client in clients for failure in client.failures]
-        assert not failures, failures
+        load.check(clients)
     return samples
 
 
@@ -48,35 +47,19 @@ def check_flat(samples):
 
 
 def main():
-    store = m.Mounted("quota=2GiB,fuse_limit=1MiB,segment_size=8MiB")
-    try:
-        store.mount()
+    with m.mounted("quota=2GiB,fuse_limit=1MiB,segment_size=8MiB") as store:
         folder = str(store.path)
         clients = [load.Files(folder, 1), load.Files(folder, 2), load.Names(folder, 3),
                    load.Mapped(folder, 4), load.Open(folder, 5)]
-        for client in clients:
-            client.start()
-        samples = watch(store, clients)
-        for client in clients:
-            client.stop = True
-        for client in clients:
-            client.join(60)
-            assert not client.is_alive() and not client.failures, client.failures
+        with load.running(clients):
+            samples = watch(store, clients)
         if CSV:
             with open(CSV, "w", encoding="utf-8") as file:
                 file.write(",".join(samples[0]) + "\n")
                 file.writelines(",".join(map(str, s.values())) + "\n" for s in samples)
         check_flat(samples)
         assert store.status()["restarts"] == 0, "a worker died"
-        store.umount()
-        store.check()
-        store.check_log()
-        print(f"{sum(client.steps for client in clients)} steps in {SECONDS:.0f} s")
-    except BaseException:
-        print(store.log()[-4000:], file=sys.stderr)
-        raise
-    finally:
-        store.close()
+    print(f"{sum(client.steps for client in clients)} steps in {SECONDS:.0f} s")
 
 
 main()

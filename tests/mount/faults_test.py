@@ -16,6 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import cases
 from support import mounted as m
 
 m.need_fuse()
@@ -59,7 +60,7 @@ def read(path):
         return error.errno
 
 
-class Faults(unittest.TestCase):
+class Faults(cases.OnStores):
     def folder(self):
         root = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-disk-"))
         self.addCleanup(root.rmdir)
@@ -82,16 +83,6 @@ class Faults(unittest.TestCase):
             file.truncate(mib * MIB)
         run("mkfs.ext4", "-q", "-F", "-m", "0", image)
         return self.mount_disk("-o", "loop", image), image
-
-    def mounted(self, options, directory=None):
-        store = m.Mounted(options, directory)
-        self.addCleanup(store.close)
-        return store.mount()
-
-    def ended_well(self, store):
-        store.umount()
-        store.check()
-        store.check_log()
 
     def test_a_failing_data_directory(self):
         """Its files give EIO, new ones go to the other, whose files are as they were."""

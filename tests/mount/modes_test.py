@@ -2,7 +2,6 @@
 """The same short pass over what depends on how the kernel does a file's I/O, in every mode: with all
 that the kernel can do, without each of it, without all; large files written past the page cache and
 through it."""
-import contextlib
 import errno
 import fcntl
 import json
@@ -20,6 +19,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
+from support.cases import opened
 from support.system_calls import fallocate
 
 m.need_fuse()
@@ -61,15 +61,6 @@ def expect_bytes(path, data):
 
 def first_difference(one, two):
     return next(at for at, (a, b) in enumerate(zip(one, two)) if a != b)
-
-
-@contextlib.contextmanager
-def opened(path, flags, mode=0o600):
-    fd = os.open(path, flags, mode)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 class InMode:

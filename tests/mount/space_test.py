@@ -12,6 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import cases
 from support import mounted as m
 
 m.need_fuse()
@@ -36,17 +37,7 @@ def free_mib(path):
     return m.free_bytes(path) // MIB
 
 
-class OnStore(unittest.TestCase):
-    def mounted(self, options, directory=None):
-        store = m.Mounted(options, directory)
-        self.addCleanup(store.close)
-        return store.mount()
-
-    def ended_well(self, store):
-        store.umount()
-        store.check()
-        store.check_log()
-
+class OnStore(cases.OnStores):
     def small_disk(self, mib, kind="ext4"):
         """A mounted file system of its own."""
         root = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-disk-"))

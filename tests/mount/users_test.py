@@ -15,6 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
+from support.cases import opened
 from support.system_calls import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate, last_page
 from support.users import as_user
 
@@ -25,15 +26,6 @@ ALICE, BOB = 4001, 4002
 NEW = os.O_CREAT | os.O_EXCL
 CAPABILITY = struct.pack("<5I", 0x02000001, 1, 0, 0, 0)  # of a program that may CAP_CHOWN
 DIRECT = os.O_DIRECT
-
-
-@contextlib.contextmanager
-def opened(path, flags, mode=0o600):
-    fd = os.open(path, flags, mode)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def read(path):

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What test cases on mounts have in common."""
+import contextlib
+import os
+import unittest
+
+from support import mounted as m
+
+
+@contextlib.contextmanager
+def opened(path, flags, mode=0o600):
+    fd = os.open(path, flags, mode)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+class OnStores(unittest.TestCase):
+    """Mounts stores by itself."""
+
+    def mounted(self, options, directory=None):
+        store = m.Mounted(options, directory)
+        self.addCleanup(store.close)
+        return store.mount()
+
+    def ended_well(self, store):
+        store.umount()
+        store.check()
+        store.check_log()
