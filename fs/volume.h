@@ -36,6 +36,7 @@
 #include "fs/syncer.h"
 #include "fs/user_space.h"
 #include "fs/vnode.h"
+#include "fs/volume_types.h"
 #include "index/index.h"
 #include "storage/base/bytes.h"
 #include "storage/base/ids.h"
@@ -45,65 +46,6 @@
 #include "storage/staging.h"
 
 namespace spillfs::fs {
-
-// An error code of our own, beyond every errno: space is being reclaimed, try again.
-inline constexpr int kWaitForSpace = 4096;
-// And another: bytes are on their way to the disk, try again.
-inline constexpr int kWaitForDisk = 4097;
-
-struct Caller {
-  std::uint32_t uid = 0;
-  std::uint32_t gid = 0;
-  pid_t pid = 0;  // 0: not known
-  RequestId request = kNoRequest;
-};
-
-struct SetTime {
-  bool now = false;
-  index::Time time;  // when not now
-};
-
-struct SetAttributes {
-  std::optional<std::uint32_t> mode;  // permission bits
-  std::optional<std::uint32_t> uid, gid;
-  std::optional<std::uint64_t> size;
-  std::optional<SetTime> accessed, modified;
-  bool kill_privileges = false;  // clear set-uid and set-gid (HANDLE_KILLPRIV_V2)
-};
-
-struct Opened {
-  Attributes attributes;
-  HandleId handle;
-  IoMode mode = IoMode::kCached;
-  bool may_write = true;
-  bool keep_cache = true;  // of kCached: the pages that the kernel has are right
-  int backing = 0;         // of kPassthrough: the id that Kernel::lend() gave the backing file
-};
-
-enum class Listing : std::uint8_t { kNames, kWithAttributes };
-
-struct DirectoryEntry {
-  std::uint64_t cookie = 0;  // give it as `after` to go on behind this entry
-  std::string name;
-  Attributes attributes;  // when only names were asked for: st_ino, and the type in st_mode
-};
-
-struct VolumeOptions {
-  std::uint64_t quota = 0;       // bytes; 0: what the data directories hold
-  std::uint64_t user_quota = 0;  // bytes of a user's files, but root's and ours; 0: any number
-  std::uint64_t fuse_limit = 4 * kMiB;
-  bool reclaim_in_background = true;  // false: only when reclaim_now() is called
-  // Whether the bytes that process `writer` streams into a new private segment go to disk past the
-  // page cache. Not set: never.
-  std::function<bool(pid_t writer)> write_directly;
-  std::uint64_t write_behind = 0;  // bytes of a cached stream that may be dirty; 0: any number
-  bool background_checksums = true;
-  std::chrono::milliseconds checksum_delay{0};  // after the last writer: many files die before
-  unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
-  bool sync_closes = false;                     // closes and changes of names are to be synced
-  std::chrono::milliseconds sync_every{0};      // from one sync of everything to the next; 0: none
-  std::string boot;  // the machine's boot id; after another one, what was not synced is doubtful
-};
 
 class Volume {
  public:
