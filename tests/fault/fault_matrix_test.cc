@@ -128,11 +128,7 @@ Outcome prepare(FaultyStore& store) {
   EXPECT_EQ(outcome.failed, "");
   const auto unsealed = volume->create(kRootInode, "unsealed", 0644, O_WRONLY | O_CREAT, {});
   EXPECT_TRUE(volume->write(unsealed.value().handle, as_bytes(bytes('u', 60000)), 0));
-  const auto orphan = volume->lookup(kRootInode, "orphan").value();
-  EXPECT_TRUE(volume->open_file(InodeId{orphan.st_ino}, O_RDWR));
-  EXPECT_TRUE(volume->unlink(kRootInode, "orphan"));
-  outcome.before.erase("orphan");
-  outcome.after.erase("orphan");
+  leave_open_orphan(*volume, "orphan", outcome);
   store.kill(std::move(volume));
   return outcome;
 }

@@ -131,11 +131,7 @@ TEST_F(RecoveryFault, EveryIoOfARecovery) {
     const auto streaming =
         volume->create(kRootInode, "streaming", 0644, O_WRONLY | O_CREAT, {}).value();
     ASSERT_TRUE(volume->write(streaming.handle, as_bytes(bytes('u', 60000)), 0));
-    const auto orphan = volume->lookup(kRootInode, "again").value();
-    ASSERT_TRUE(volume->open_file(InodeId{orphan.st_ino}, O_RDWR));
-    ASSERT_TRUE(volume->unlink(kRootInode, "again"));
-    outcome.before.erase("again");
-    outcome.after.erase("again");
+    ASSERT_NO_FATAL_FAILURE(leave_open_orphan(*volume, "again", outcome));
     store.kill(std::move(volume));
 
     store.plan->fail_at(n, {});

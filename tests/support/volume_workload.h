@@ -219,6 +219,15 @@ struct Outcome {
   int code = 0;        // the error
 };
 
+// The file is open, and has no name any more.
+inline void leave_open_orphan(fs::Volume& volume, const std::string& name, Outcome& outcome) {
+  const auto orphan = volume.lookup(kRootInode, name).value();
+  ASSERT_TRUE(volume.open_file(InodeId{orphan.st_ino}, O_RDWR));
+  ASSERT_TRUE(volume.unlink(kRootInode, name));
+  outcome.before.erase(name);
+  outcome.after.erase(name);
+}
+
 inline void expect_allowed(const Files& found, const Outcome& outcome, const std::string& what) {
   const std::string have = names(found);
   ASSERT_TRUE(have == names(outcome.before) || have == names(outcome.after))
