@@ -47,7 +47,7 @@ Result<std::uint64_t> range_end(std::uint64_t offset, std::uint64_t length) {
 
 Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                               Caller caller) {
-  if (auto before = opened_before(caller.request)) return *std::move(before);
+  if (auto before = opened_before(caller.request)) return *before;
   Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
   auto made = make(parent, name, prototype, caller);
   // Others may remove what is there and make it anew in between.
@@ -64,7 +64,7 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
 
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                       Caller caller) {
-  if (auto before = opened_before(caller.request)) return *std::move(before);
+  if (auto before = opened_before(caller.request)) return *before;
   const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
@@ -86,7 +86,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
 }
 
 Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
-  if (auto before = opened_before(caller.request)) return *std::move(before);
+  if (auto before = opened_before(caller.request)) return *before;
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
