@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -34,13 +36,22 @@ sigset_t supervisor_signals() {
   return signals;
 }
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::milliseconds kProbePause{10};
 constexpr std::chrono::seconds kProbePatience{10};
 constexpr int kForever = -1;
 constexpr int kUpgradePatience = 60'000;  // milliseconds
 
-// Until the worker serves; what went wrong otherwise.
-Result<> await_worker(const Fd& pipe, int patience = kForever) {
+// "+nanoseconds"; one that gives no time has served for as long as there is.
+Clock::time_point time_in(std::string_view text) {
+  std::int64_t count = 0;
+  std::from_chars(text.data() + 1, text.data() + text.size(), count);
+  return Clock::time_point(std::chrono::nanoseconds(count));
+}
+
+// Until the worker serves: since when it does, or what went wrong.
+Result<Clock::time_point> await_worker(const Fd& pipe, int patience = kForever) {
   std::string text;
   std::array<char, 4096> part{};
   for (;;) {
@@ -50,7 +61,7 @@ Result<> await_worker(const Fd& pipe, int patience = kForever) {
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     text.append(part.data(), static_cast<std::size_t>(got));
-    if (text == "+") return {};
+    if (text.starts_with('+')) return time_in(text);
   }
   const std::size_t line = text.find('\n');
   if (line == std::string::npos) return fail(EIO, "the worker died at its start; see the log");
@@ -63,8 +74,8 @@ void leave_terminal() {
   if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
 }
 
-// A worker that dies sooner than this after its start has not lived; after so many of them in a row
-// there is no point in another one.
+// A worker that dies sooner than this after it came to serve has not lived; after so many of them
+// in a row there is no point in another one.
 constexpr std::chrono::seconds kLived{1};
 constexpr unsigned kMostEarlyDeaths = 8;
 constexpr std::chrono::milliseconds kFirstPause{10};
@@ -122,8 +133,6 @@ class Supervisor {
   ExitCode wait();
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   Result<> start_first_worker();
   Result<Fd> open_pipe();
   Result<> fork_process();
@@ -136,7 +145,7 @@ class Supervisor {
   HandOver hand_over() const;
   void upgrade();
   void upgrade_failed(const Error& why);
-  Result<> start_worker_of(const std::string& program);
+  Result<Clock::time_point> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
   const MountPlan plan_;
@@ -149,8 +158,8 @@ class Supervisor {
 
   pid_t worker_ = kNoProcess;
   Fd from_worker_;
-  Clock::time_point started_;
-  Result<> serves_;  // what the worker said at its start
+  // Since when the worker serves, or why not.
+  Result<Clock::time_point> serves_ = fail(EAGAIN, "not known yet");
   Fd counts_memory_;
   SupervisorCounts* counts_ = nullptr;
   unsigned early_deaths_ = 0;
@@ -187,8 +196,9 @@ Result<> Supervisor::start_first_worker() {
   counts_ = SPILLFS_TRY(map_counts(counts_memory_));
   SPILLFS_TRY(fork_worker(Volume::Start::kMount));
   serves_ = await_worker(from_worker_);
-  if (!serves_) ::waitpid(worker_, nullptr, 0);
-  return serves_;
+  if (serves_) return {};
+  ::waitpid(worker_, nullptr, 0);
+  return tl::unexpected(serves_.error());
 }
 
 // Where the next worker tells that it serves.
@@ -201,7 +211,6 @@ Result<Fd> Supervisor::open_pipe() {
 
 // Comes back twice; in the child worker_ is 0.
 Result<> Supervisor::fork_process() {
-  started_ = Clock::now();
   serves_ = fail(EAGAIN, "not known yet");
   worker_ = ::fork();
   return worker_ < 0 ? fail_errno(errno, "fork the worker") : Result<>();
@@ -263,7 +272,7 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
   if (!may_restart_ || (stopping_ && std::exchange(died_stopping_, true))) return end(how);
   if (!serves_) serves_ = await_worker(from_worker_);
   if (!serves_) spdlog::error("{}", describe(serves_.error()));
-  const bool lived = serves_ && Clock::now() - started_ >= kLived;
+  const bool lived = serves_ && Clock::now() - *serves_ >= kLived;
   early_deaths_ = lived ? 0 : early_deaths_ + 1;
   if (early_deaths_ >= kMostEarlyDeaths) {
     return end(fmt::format("{}, as {} before it did", how, early_deaths_ - 1));
@@ -325,7 +334,7 @@ void Supervisor::upgrade_failed(const Error& why) {
   spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
 }
 
-Result<> Supervisor::start_worker_of(const std::string& program) {
+Result<Clock::time_point> Supervisor::start_worker_of(const std::string& program) {
   Fd to_supervisor = SPILLFS_TRY(open_pipe());
   HandOver what = hand_over();
   what.ready = to_supervisor.get();
@@ -362,8 +371,7 @@ Result<> Supervisor::go_on(const HandOver& what) {
   may_restart_ = true;
   program_ = what.program;
   worker_ = what.worker;
-  started_ = Clock::now();
-  serves_ = {};
+  serves_ = Clock::now();
   return {};
 }
 

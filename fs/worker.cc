@@ -282,7 +282,9 @@ Result<SupervisorCounts*> map_counts(const Fd& memory) {
 
 void be_worker(WorkerStart start, Fd ready) {
   const auto done = run_worker(std::move(start), [&ready] {
-    if (::write(ready.get(), "+", 1) == 1) ready.reset();
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const std::string text = fmt::format("+{}", now / std::chrono::nanoseconds(1));
+    if (::write(ready.get(), text.data(), text.size()) > 0) ready.reset();
   });
   if (!done && ready) tell_failure(ready.get(), done.error());
   if (!done && !ready) spdlog::error("{}", describe(done.error()));

@@ -38,7 +38,8 @@ struct WorkerStart {
 };
 
 // Serves until the mount ends, as the whole of this process. Tells through the pipe `ready` when
-// requests are answered ("+"), or what went wrong before (errno, a line's end, text).
+// requests are answered ("+" and when, in nanoseconds of the monotonic clock), or what went wrong
+// before (errno, a line's end, text).
 [[noreturn]] void be_worker(WorkerStart start, Fd ready);
 
 // The machine's, which changes when it starts anew; empty where it has none.
