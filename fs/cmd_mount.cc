@@ -11,6 +11,7 @@
 
 #include "fs/commands.h"
 #include "fs/log.h"
+#include "fs/mount_request.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
 #include "fs/supervisor.h"
@@ -34,16 +35,17 @@ ExitCode store_exit_code(const Error& error) {
 }
 
 // Everything but the mount itself: what can be wrong is found before a process is left behind.
-ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options, Streams streams,
+ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request,
+                        const MountOptions& options, Streams streams,
                         const std::function<void()>& ready) {
   if (auto log = set_up_log(options.log_level, {}); !log) {
     return report(log.error(), kExitSystem, streams);
   }
   std::vector<std::string> directories = options.data;
-  directories.push_back(command.store);
-  auto mountpoint = check_mountpoint(command.mountpoint, directories);
+  directories.push_back(request.store);
+  auto mountpoint = check_mountpoint(request.mountpoint, directories);
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
-  auto store = Store::open_or_create(command.store, options.data);
+  auto store = Store::open_or_create(request.store, options.data);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
   if (!command.foreground) {
     spdlog::drop("spillfs");
@@ -53,7 +55,9 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
   auto ended = supervise({.store = *std::move(store),
                           .mountpoint = *mountpoint,
                           .options = options,
-                          .option_texts = command.options,
+                          .given = request.options,
+                          .config_file = request.config_file,
+                          .kernel_flags = command.kernel_flags,
                           .background = !command.foreground},
                          ready);
   if (!ended) {
@@ -63,8 +67,8 @@ ExitCode mount_and_stay(const MountCommand& command, const MountOptions& options
 }
 
 // The parent waits for one byte: the mount is ready; or for the child's exit code.
-ExitCode mount_in_background(const MountCommand& command, const MountOptions& options,
-                             Streams streams) {
+ExitCode mount_in_background(const MountCommand& command, const MountRequest& request,
+                             const MountOptions& options, Streams streams) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return report(fail_errno(errno, "make a pipe").value(), kExitSystem, streams);
@@ -76,7 +80,7 @@ ExitCode mount_in_background(const MountCommand& command, const MountOptions& op
   if (child == 0) {
     from_child.reset();
     ::setsid();
-    const ExitCode code = mount_and_stay(command, options, streams, [&to_parent] {
+    const ExitCode code = mount_and_stay(command, request, options, streams, [&to_parent] {
       if (::write(to_parent.get(), "+", 1) == 1) to_parent.reset();
     });
     ::_exit(code);
@@ -103,19 +107,23 @@ ExitCode report(const Error& error, ExitCode code, Streams streams) {
 std::string mount_help() {
   std::string text = "Options (-o name=value,…):\n";
   for (const OptionSpec& spec : option_table()) {
-    const std::string name =
-        spec.value.empty() ? std::string(spec.name) : fmt::format("{}={}", spec.name, spec.value);
-    text += fmt::format("  {:<27} {} [{}]\n", name, spec.help, spec.fallback);
+    text += fmt::format("  {:<27} {} [{}]\n", usage_of(spec), describe(spec), spec.fallback);
   }
   return text;
 }
 
 ExitCode run_mount(const MountCommand& command, Streams streams) {
   ::umask(kOwnerOnly);
-  const auto options = parse_options(command.options);
+  const auto request = gather(command);
+  if (!request) return report(request.error(), kExitUsage, streams);
+  if (request->store.empty() || request->mountpoint.empty()) {
+    return report(fail(EINVAL, "give a store and a mountpoint, here or in a --config file").value(),
+                  kExitUsage, streams);
+  }
+  const auto options = parse_options(request->options);
   if (!options) return report(options.error(), kExitUsage, streams);
-  if (!command.foreground) return mount_in_background(command, *options, streams);
-  return mount_and_stay(command, *options, streams, [] { spdlog::info("ready"); });
+  if (!command.foreground) return mount_in_background(command, *request, *options, streams);
+  return mount_and_stay(command, *request, *options, streams, [] { spdlog::info("ready"); });
 }
 
 }  // namespace spillfs::fs

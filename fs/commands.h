@@ -20,14 +20,25 @@ struct Streams {
 };
 
 struct MountCommand {
-  std::string store;
-  std::string mountpoint;
+  std::string config;                // a configuration file; empty: none
+  std::string store;                 // where it is empty, or the mountpoint, the file names it
+  std::string mountpoint;            // (one name alone is the mountpoint, but comes as `store`)
   std::vector<std::string> options;  // each "k=v,k=v"
   bool foreground = false;
+  std::vector<std::string> kernel_flags;  // "noexec", … for mount(2)
 };
 ExitCode run_mount(const MountCommand& command, Streams streams);
 // The table of options, for --help.
 std::string mount_help();
+
+// Prints the options in force, of a mount or of what one would be asked for.
+struct ConfigCommand {
+  std::string mountpoint;  // of a live mount; empty: the two below count
+  std::string config;
+  std::vector<std::string> options;
+  bool json = false;
+};
+ExitCode run_config(const ConfigCommand& command, Streams streams);
 
 struct UmountCommand {
   std::string mountpoint;

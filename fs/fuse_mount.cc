@@ -38,10 +38,12 @@ std::string escaped(const std::string& value) {
   return out;
 }
 
-Result<Session> new_session(const std::string& source, AllowOther other) {
-  const std::string options =
+Result<Session> new_session(const std::string& source, AllowOther other,
+                            const std::vector<std::string>& flags) {
+  std::string options =
       fmt::format("fsname={},subtype=spillfs,default_permissions{}", escaped(source),
                   other == AllowOther::kYes ? ",allow_other" : "");
+  for (const std::string& flag : flags) options += "," + flag;
   std::array<std::string, 3> words{"spillfs", "-o", options};
   std::array<char*, 4> argv{words[0].data(), words[1].data(), words[2].data(), nullptr};
   fuse_args args = FUSE_ARGS_INIT(3, argv.data());
@@ -90,6 +92,14 @@ std::vector<MountEntry> mount_table() {
   return entries;
 }
 
+std::string read_ahead_file(const std::string& mountpoint) {
+  std::string device;
+  for (const MountEntry& entry : mount_table()) {
+    if (entry.where == mountpoint) device = entry.device;
+  }
+  return fmt::format("/sys/class/bdi/{}/read_ahead_kb", device);
+}
+
 Result<> run_fusermount(const std::string& mountpoint) {
   std::array<std::string, 5> words{"fusermount3", "-u", "-z", "--", mountpoint};
   std::array<char*, 6> argv{};
@@ -107,8 +117,9 @@ Result<> run_fusermount(const std::string& mountpoint) {
 
 }  // namespace
 
-Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other) {
-  const Session session = SPILLFS_TRY(new_session(source, other));
+Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other,
+                      const std::vector<std::string>& flags) {
+  const Session session = SPILLFS_TRY(new_session(source, other, flags));
   if (fuse_session_mount(session.get(), mountpoint.c_str()) != 0) {
     return fail(EIO, "can't mount on " + mountpoint);
   }
@@ -119,17 +130,20 @@ Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, 
 }
 
 Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes) {
-  std::string device;
-  for (const MountEntry& entry : mount_table()) {
-    if (entry.where == mountpoint) device = entry.device;
-  }
-  const std::string name = fmt::format("/sys/class/bdi/{}/read_ahead_kb", device);
+  const std::string name = read_ahead_file(mountpoint);
   const Fd file(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
   const std::string text = std::to_string(bytes / kKiB);
   if (!file || ::write(file.get(), text.data(), text.size()) < 0) {
     return fail_errno(errno, "write " + name);
   }
   return {};
+}
+
+Result<std::uint64_t> read_ahead_of(const std::string& mountpoint) {
+  std::uint64_t kib = 0;
+  const std::string name = read_ahead_file(mountpoint);
+  if (!(std::ifstream(name) >> kib)) return fail(ENOENT, "read " + name);
+  return kib * kKiB;
 }
 
 Result<> unmount_fuse(const std::string& mountpoint) {

@@ -15,12 +15,15 @@ namespace spillfs::fs {
 enum class AllowOther : std::uint8_t { kNo, kYes };
 
 // Mounts on `mountpoint`; the descriptor speaks FUSE with the kernel, which begins with INIT. The
-// mount ends when its last copy is closed. `source` is what mount(8) shows.
-Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other);
+// mount ends when its last copy is closed. `source` is what mount(8) shows, `flags` are those of
+// mount(8) for the kernel ("noexec"); nosuid and nodev are always among them.
+Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, AllowOther other,
+                      const std::vector<std::string>& flags = {});
 
 // How far the kernel reads ahead of a reader whose file it caches, in bytes; 128 KiB until it is
 // told. EACCES for an ordinary user.
 Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes);
+Result<std::uint64_t> read_ahead_of(const std::string& mountpoint);
 
 // Takes the mount out of the tree, also where files are open in it.
 Result<> unmount_fuse(const std::string& mountpoint);

@@ -15,10 +15,18 @@ constexpr int kVersion = 1;
 constexpr std::size_t kMost = kMiB;  // bytes
 
 nlohmann::json to_json(const HandOver& what) {
+  std::vector<std::string> options;
+  std::vector<std::string> origins;
+  for (const auto& [text, origin] : what.options) {
+    options.push_back(text);
+    origins.push_back(origin);
+  }
   return {{"version", kVersion},
           {"store", what.store},
           {"mountpoint", what.mountpoint},
-          {"options", what.options},
+          {"config_file", what.config_file},
+          {"options", options},
+          {"origins", origins},
           {"background", what.background},
           {"program", what.program},
           {"init", what.init},
@@ -32,10 +40,24 @@ nlohmann::json to_json(const HandOver& what) {
           {"ready", what.ready}};
 }
 
+// Earlier programs tell no origins: theirs are all from the command line.
+std::vector<GivenOption> options_of(const nlohmann::json& json) {
+  std::vector<GivenOption> options;
+  const auto origins = json.value("origins", nlohmann::json::array());
+  for (const auto& text : json.at("options")) {
+    const std::size_t at = options.size();
+    options.push_back({.text = text,
+                       .origin = at < origins.size() ? origins[at].get<std::string>()
+                                                     : std::string(kFromCommandLine)});
+  }
+  return options;
+}
+
 HandOver from_json(const nlohmann::json& json) {
   return {.store = json.at("store"),
           .mountpoint = json.at("mountpoint"),
-          .options = json.at("options"),
+          .config_file = json.value("config_file", ""),
+          .options = options_of(json),
           .background = json.at("background"),
           .program = json.at("program"),
           .init = json.at("init").get<std::vector<std::byte>>(),

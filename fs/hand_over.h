@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/options.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
@@ -16,7 +17,8 @@ namespace spillfs::fs {
 struct HandOver {
   std::string store;  // path
   std::string mountpoint;
-  std::vector<std::string> options;  // as they were given to -o
+  std::string config_file;  // read again at the next reload; empty: none
+  std::vector<GivenOption> options;
   bool background = false;
   std::string program;          // where the next one is looked for
   std::vector<std::byte> init;  // the kernel's INIT

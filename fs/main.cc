@@ -42,6 +42,18 @@ void add_upgrade_verbs(CLI::App& app, spillfs::fs::Streams streams, ExitCode& co
   verb->callback([=, &code] { code = run_take_over(*take_over, streams); });
 }
 
+void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto config = std::make_shared<spillfs::fs::ConfigCommand>();
+  auto* verb = app.add_subcommand("config", "Print the options in force, and where they come from");
+  auto* live = verb->add_option("mountpoint", config->mountpoint, "of a live mount");
+  verb->add_option("--config", config->config, "of a mount with this file")->excludes(live);
+  verb->add_option("-o", config->options, "of one with these options")
+      ->allow_extra_args(false)
+      ->excludes(live);
+  verb->add_flag("--json", config->json);
+  verb->callback([=, &code] { code = run_config(*config, streams); });
+}
+
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
   ExitCode code = spillfs::fs::kExitSuccess;
@@ -51,9 +63,10 @@ int run(int argc, char** argv) {
 
   spillfs::fs::MountCommand mount;
   auto* verb = app.add_subcommand("mount", "Mount a store; it is made where there is none");
-  verb->add_option("store", mount.store, "the store's directory")->required();
-  verb->add_option("mountpoint", mount.mountpoint, "an empty directory")->required();
-  verb->add_option("-o", mount.options, "options, as name=value,…");
+  verb->add_option("store", mount.store, "the store's directory, or Ray's JSON, or @FILE with it");
+  verb->add_option("mountpoint", mount.mountpoint, "an empty directory");
+  verb->add_option("--config", mount.config, "a TOML file with what is not given here");
+  verb->add_option("-o", mount.options, "options, as name=value,…")->allow_extra_args(false);
   verb->add_flag("-f,--foreground", mount.foreground, "stay in the foreground, log to stderr");
   verb->footer(spillfs::fs::mount_help());
   verb->callback([&] { code = run_mount(mount, streams); });
@@ -63,6 +76,7 @@ int run(int argc, char** argv) {
   verb->add_option("mountpoint", umount.mountpoint)->required();
   verb->callback([&] { code = run_umount(umount, streams); });
 
+  add_config_verb(app, streams, code);
   add_upgrade_verbs(app, streams, code);
 
   spillfs::fs::StatusCommand status;

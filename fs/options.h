@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The options of a mount: one table, from which -o, --help, .spillfs/config and docs/CLI.md come.
+// The options of a mount: one table, from which -o, the configuration file, --help,
+// .spillfs/config, the manual, the completions and docs/CLI.md come.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,25 +45,69 @@ struct MountOptions {
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
   std::string log_level = "info";
   std::optional<bool> allow_other;  // none: for root
+  // Where each one was given ("-o", "/etc/spillfs.toml:3"), by name; what was not is missing.
+  std::map<std::string, std::string, std::less<>> origins;
 };
+
+// What allow_other comes to.
+bool others_may_use(const MountOptions& options);
+
+enum class OptionKind : std::uint8_t { kSize, kTime, kCount, kYesNo, kWord, kList, kSwitch };
+
+// In bytes, milliseconds or pieces, both included.
+struct OptionRange {
+  static constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;
+  std::uint64_t least = 0;
+  std::uint64_t most = kNoLimit;
+};
+
+// Whether a mount that goes on (SIGHUP) can take another value over.
+enum class OptionChange : std::uint8_t { kAtReload, kAtMount };
 
 struct OptionSpec {
   std::string_view name;
+  OptionKind kind = OptionKind::kWord;
   std::string_view value;  // what it takes: "SIZE", "SECONDS", …; empty for a switch
   std::string_view fallback;
   std::string_view help;
   std::function<Result<>(MountOptions&, std::string_view)> set;
-  std::function<std::string(const MountOptions&)> show;
+  std::function<std::string(const MountOptions&)> show;  // null: another one shows it
+  OptionRange range;                                     // of a size, a time or a count
+  std::vector<std::string_view> words;                   // that it can be; not always all
+  OptionChange change = OptionChange::kAtReload;
 };
 
 std::span<const OptionSpec> option_table();
 
+// "1MiB to 16GiB", "at least 16MiB"; empty where there is none, and for what is no number.
+std::string describe_range(const OptionSpec& spec);
+// What it does, with its range: "size of a fused segment; 1MiB to 4GiB".
+std::string describe(const OptionSpec& spec);
+// The name, and what it takes: "quota=SIZE".
+std::string usage_of(const OptionSpec& spec);
+
+// The words of a list, as of `data`: they stand between colons; a backslash makes a colon or a
+// backslash part of a word.
+std::vector<std::string> split_list(std::string_view text);
+std::string join_list(const std::vector<std::string>& words);
+
+// As one would write it to -o: a backslash before each comma and backslash in the value.
+std::string option_text(std::string_view name, std::string_view value);
+
+// An option, or several with commas in between, as they are written to -o, and where they were.
+struct GivenOption {
+  std::string text;
+  std::string origin;
+
+  friend bool operator==(const GivenOption&, const GivenOption&) = default;
+};
+inline constexpr std::string_view kFromCommandLine = "-o";
+
 // "quota=10GiB,threads=8" on top of `options`. EINVAL with a sentence that names what is wrong and,
 // for an unknown name, the nearest known one.
-Result<> parse_options(std::string_view text, MountOptions& options);
-// One text after the other, as they were given to -o.
-Result<MountOptions> parse_options(const std::vector<std::string>& texts);
-// "quota=0\nfuse_limit=4MiB\n…"
-std::string format_options(const MountOptions& options);
+Result<> parse_options(std::string_view text, MountOptions& options,
+                       std::string_view origin = kFromCommandLine);
+// One after the other. The sentence begins with the origin, unless that is the command line.
+Result<MountOptions> parse_options(const std::vector<GivenOption>& given);
 
 }  // namespace spillfs::fs

@@ -18,10 +18,12 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_mount.h"
+#include "fs/mount_request.h"
 #include "fs/worker.h"
 
 namespace spillfs::fs {
@@ -133,6 +135,9 @@ class Supervisor {
   ExitCode wait();
 
  private:
+  using Wishes = std::pair<MountOptions, std::vector<GivenOption>>;
+
+  void read_ahead();
   Result<> start_first_worker();
   Result<Fd> open_pipe();
   Result<> fork_process();
@@ -144,11 +149,12 @@ class Supervisor {
   ExitCode end(const std::string& how);
   HandOver hand_over() const;
   void upgrade();
-  void upgrade_failed(const Error& why);
+  Result<> prepare_upgrade();
+  void upgrade_failed(const Error& why, Wishes before);
   Result<Clock::time_point> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
-  const MountPlan plan_;
+  MountPlan plan_;       // its options change when the mount is reloaded
   std::string program_;  // where a newer one is looked for
   std::vector<std::byte> init_;
   Fd fuse_;
@@ -168,9 +174,8 @@ class Supervisor {
 };
 
 Result<> Supervisor::start() {
-  const bool other = plan_.options.allow_other.value_or(::geteuid() == 0);
-  fuse_ = SPILLFS_TRY(
-      mount_fuse(plan_.mountpoint, plan_.store.path(), other ? AllowOther::kYes : AllowOther::kNo));
+  const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
+  fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
   if (auto started = start_first_worker(); !started) {
     fuse_.reset();
     if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
@@ -178,10 +183,14 @@ Result<> Supervisor::start() {
     }
     return started;
   }
-  auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
-  if (!ahead) spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
+  read_ahead();
   if (plan_.background) leave_terminal();
   return {};
+}
+
+void Supervisor::read_ahead() {
+  auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
+  if (!ahead) spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
 }
 
 Result<> Supervisor::start_first_worker() {
@@ -298,7 +307,8 @@ bool Supervisor::restart() {
 HandOver Supervisor::hand_over() const {
   return {.store = plan_.store.path(),
           .mountpoint = plan_.mountpoint,
-          .options = plan_.option_texts,
+          .config_file = plan_.config_file,
+          .options = plan_.given,
           .background = plan_.background,
           .program = program_,
           .init = init_,
@@ -312,24 +322,35 @@ HandOver Supervisor::hand_over() const {
 }
 
 // To the mount an upgrade is a worker that dies. Once one of the new program serves, this process
-// becomes that program as well.
+// becomes that program as well. What the configuration file says by now counts from then on.
 void Supervisor::upgrade() {
-  const auto good = may_restart_ ? probe(program_, hand_over())
-                                 : fail(ENOTSUP, "this kernel can't send requests again");
-  if (!good) return upgrade_failed(good.error());
+  Wishes before{plan_.options, plan_.given};
+  const auto good = prepare_upgrade();
+  if (!good) return upgrade_failed(good.error(), std::move(before));
   stop_for_good(worker_);
   serves_ = start_worker_of(program_);
   if (!serves_) {
-    upgrade_failed(serves_.error());
+    upgrade_failed(serves_.error(), std::move(before));
     stop_for_good(worker_);
     restart();  // wait() looks whether there is one
     return;
   }
   ++counts_->upgrades;
+  read_ahead();
   become(program_);
 }
 
-void Supervisor::upgrade_failed(const Error& why) {
+Result<> Supervisor::prepare_upgrade() {
+  if (!may_restart_) return fail(ENOTSUP, "this kernel can't send requests again");
+  if (!plan_.config_file.empty()) {
+    plan_.given = SPILLFS_TRY(read_again(plan_.config_file, plan_.given));
+    plan_.options = SPILLFS_TRY(parse_options(plan_.given));
+  }
+  return probe(program_, hand_over());
+}
+
+void Supervisor::upgrade_failed(const Error& why, Wishes before) {
+  std::tie(plan_.options, plan_.given) = std::move(before);
   ++counts_->failed_upgrades;
   spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
 }
@@ -406,7 +427,8 @@ Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options)
   Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock))),
                          .mountpoint = what.mountpoint,
                          .options = options,
-                         .option_texts = what.options,
+                         .given = what.options,
+                         .config_file = what.config_file,
                          .background = what.background});
   SPILLFS_TRY(supervisor.go_on(what));
   return supervisor.wait();

@@ -18,7 +18,9 @@ struct MountPlan {
   Store store;
   std::string mountpoint;  // absolute, checked by check_mountpoint()
   MountOptions options;
-  std::vector<std::string> option_texts;  // `options` as they were given to -o
+  std::vector<GivenOption> given;         // `options`, in their order
+  std::string config_file;                // read again when the mount is reloaded; empty: none
+  std::vector<std::string> kernel_flags;  // "noexec", … for mount(2)
   bool background = false;                // leave the terminal when ready
 };
 

@@ -19,6 +19,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fs/config_text.h"
+#include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
@@ -132,6 +134,16 @@ std::string users_text(Volume& volume) {
   return users.dump(2) + "\n";
 }
 
+std::string config_of(const WorkerStart& start) {
+  const auto ahead = read_ahead_of(start.mountpoint);
+  return config_text(start.options, {.store = start.store->path(),
+                                     .store_origin = "the mount",
+                                     .mountpoint = start.mountpoint,
+                                     .mountpoint_origin = "the mount",
+                                     .data = start.store->directories(),
+                                     .read_ahead = ahead ? std::optional(*ahead) : std::nullopt});
+}
+
 // Turns SIGTERM into stop(); all threads have the signal blocked.
 class StopOnSignal {
  public:
@@ -207,7 +219,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   control.add_file("scrub", ControlAccess::kOwner, [&] { return scrubber.open(); });
   control.add(
       "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
-  control.add("config", [&] { return format_options(start.options); });
+  control.add("config", [&] { return config_of(start); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
   const auto session =

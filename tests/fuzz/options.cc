@@ -3,32 +3,32 @@
 #include "fs/options.h"
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/shown_options.h"
 
 namespace spillfs::fuzz {
 namespace {
 
-// What .spillfs/config shows is what may be given again, but for defaults that have a name only.
+// What is shown may be given again.
 std::string shown_as_options(const fs::MountOptions& options) {
   std::string text;
   for (const fs::OptionSpec& spec : fs::option_table()) {
     if (!spec.show || spec.value.empty()) continue;
-    const std::string value = spec.show(options);
-    const bool named = spec.name == "index_reserve" && value == "auto";
-    if (!named && !value.empty()) text += fmt::format("{}={},", spec.name, value);
+    text += fs::option_text(spec.name, spec.show(options)) + ",";
   }
   return text;
 }
 
 void check(std::string_view text) {
   fs::MountOptions options;
-  const std::string defaults = fs::format_options(options);
+  const std::string defaults = tests::format_options(options);
   if (!accepted(fs::parse_options(text, options), EINVAL)) {
-    require_equal(fs::format_options(options), defaults, "refused options change nothing");
+    require_equal(tests::format_options(options), defaults, "refused options change nothing");
     return;
   }
   fs::MountOptions again{.allow_other = options.allow_other};
   must(fs::parse_options(shown_as_options(options), again), "shown options can be given");
-  require_equal(fs::format_options(again), fs::format_options(options), "and show as the same");
+  require_equal(tests::format_options(again), tests::format_options(options),
+                "and show as the same");
   require_equal(again.space_wait, options.space_wait, "no millisecond is lost");
 }
 
@@ -39,7 +39,8 @@ std::vector<std::string> seeds() {
           "staging=1g,block_cache=1GiB,index_reserve=5,write=direct,write_behind=16MiB",
           "read_ahead=4096,background_checksums=no,threads=8,space_wait=0.5s,without=all",
           "without=passthrough:resend,data=/a:/b,log_level=warning,allow_other",
-          "space_wait=nan,no_allow_other,,quota=1,space_wait=1.0019,quotta=7"};
+          "space_wait=nan,no_allow_other,,quota=1,space_wait=1.0019,quotta=7",
+          R"(data=/a\,b:/c\:d\\:/e,index_reserve=auto)"};
 }
 
 }  // namespace spillfs::fuzz

@@ -17,7 +17,8 @@ m.limit_time(120)
 class Durability(unittest.TestCase):
     def mount(self, options):
         store = self.enterContext(m.mounted(options))
-        self.assertIn(options + "\n", (store.path / ".spillfs/config").read_text())
+        name, value = options.split("=", 1)
+        self.assertIn(f'{name} = "{value}"', (store.path / ".spillfs/config").read_text())
         return store
 
     def status(self, store):

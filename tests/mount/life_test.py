@@ -41,7 +41,7 @@ class Life(unittest.TestCase):
         status = json.loads((mnt / ".spillfs/status").read_text())
         self.assertEqual(status["store"], str(root / "store"))
         self.assertEqual(status["quota_bytes"], 1 << 30)
-        self.assertIn("quota=1GiB\n", (mnt / ".spillfs/config").read_text())
+        self.assertRegex((mnt / ".spillfs/config").read_text(), r'quota = "1GiB" +# -o\n')
         shown = m.spillfs("status", mnt)
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn(str(root / "store"), shown.stdout)

@@ -4,10 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/shown_options.h"
+
 namespace spillfs::fs {
 namespace {
 
 using testing::HasSubstr;
+using tests::format_options;
 
 TEST(Options, AreTakenOver) {
   MountOptions options;
@@ -68,6 +71,55 @@ TEST(Options, DurabilityHasAnIntervalOrNone) {
   EXPECT_FALSE(parse_options("durability=interval=0.05", options));
   EXPECT_FALSE(parse_options("durability=interval", options));
   EXPECT_FALSE(parse_options("durability=always", options));
+}
+
+TEST(Options, BackslashTakesAwayWhatAnySeparatorMeans) {
+  MountOptions options;
+  ASSERT_TRUE(parse_options(R"(data=/a\,b:/c\:d:/e\f:/g\\\\h,quota=1GiB)", options));
+  EXPECT_THAT(options.data, testing::ElementsAre("/a,b", "/c:d", R"(/e\f)", R"(/g\h)"));
+  EXPECT_EQ(options.quota, kGiB);
+  for (const char* folder : {"/a,b:c", R"(/a\)", R"(\,\:\\)", R"(/a\:)", ",", ":"}) {
+    const std::vector<std::string> folders{folder, "/next"};
+    ASSERT_TRUE(parse_options(option_text("data", join_list(folders)), options)) << folder;
+    EXPECT_EQ(options.data, folders);
+  }
+}
+
+TEST(Options, KnowWhereTheyWereGiven) {
+  const auto options = parse_options({{"quota=1GiB,threads=2", "/f.toml:3"},
+                                      {"no_allow_other", "/f.toml:4"},
+                                      {"quota=2GiB", std::string(kFromCommandLine)}});
+  ASSERT_TRUE(options);
+  EXPECT_THAT(options->origins, testing::ElementsAre(testing::Pair("allow_other", "/f.toml:4"),
+                                                     testing::Pair("quota", "-o"),
+                                                     testing::Pair("threads", "/f.toml:3")));
+  const auto refused = parse_options({{"quota=1GiB", "-o"}, {"threads=99", "/f.toml:3"}});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().context, testing::StartsWith("/f.toml:3: option 'threads'"));
+}
+
+TEST(Options, TableIsWhole) {
+  for (const OptionSpec& spec : option_table()) {
+    EXPECT_FALSE(spec.help.empty() || spec.fallback.empty() || !spec.set) << spec.name;
+    EXPECT_EQ(spec.kind == OptionKind::kSwitch, spec.value.empty()) << spec.name;
+    for (const std::string_view word : spec.words) {
+      MountOptions options;
+      const bool whole = !word.ends_with('=');
+      EXPECT_EQ(parse_options(option_text(spec.name, word), options).has_value(), whole) << word;
+    }
+    const bool has_range = !describe_range(spec).empty();
+    if (!has_range) continue;
+    for (const std::uint64_t value : {spec.range.least, spec.range.most}) {
+      if (value == OptionRange::kNoLimit) continue;
+      const std::string number =
+          std::to_string(spec.kind == OptionKind::kTime ? value / 1000 : value);
+      MountOptions options;
+      EXPECT_TRUE(parse_options(option_text(spec.name, number), options)) << spec.name << number;
+      const std::string beyond = value == spec.range.least ? number : number + "1";
+      const bool fine = parse_options(option_text(spec.name, beyond), options).has_value();
+      EXPECT_EQ(fine, value == spec.range.least) << spec.name << beyond;
+    }
+  }
 }
 
 TEST(Options, BadOnesSayWhatIsWrong) {

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <fstream>
+#include <iterator>
+#include <ostream>
+
+#include "fs/commands.h"
+#include "fs/config_file.h"
+#include "fs/config_text.h"
+#include "fs/mount_request.h"
+
+namespace spillfs::fs {
+namespace {
+
+Result<std::string> of_a_live_mount(const std::string& mountpoint) {
+  std::ifstream file(mountpoint + "/.spillfs/config");
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!text.empty()) return text;
+  return fail(ENOENT, fmt::format("no live spillfs is mounted on {}", mountpoint));
+}
+
+Result<std::string> of_a_request(const ConfigCommand& command) {
+  const MountRequest request =
+      SPILLFS_TRY(gather({.config = command.config, .options = command.options}));
+  const MountOptions options = SPILLFS_TRY(parse_options(request.options));
+  return config_text(options, {.store = request.store,
+                               .store_origin = request.store_origin,
+                               .mountpoint = request.mountpoint,
+                               .mountpoint_origin = request.mountpoint_origin});
+}
+
+}  // namespace
+
+ExitCode run_config(const ConfigCommand& command, Streams streams) {
+  const bool live = !command.mountpoint.empty();
+  const auto text = live ? of_a_live_mount(command.mountpoint) : of_a_request(command);
+  if (!text) return report(text.error(), live ? kExitMountpoint : kExitUsage, streams);
+  if (!command.json) {
+    streams.out << *text;
+    return kExitSuccess;
+  }
+  const auto json = config_as_json(*text);
+  if (!json) return report(json.error(), kExitSystem, streams);
+  streams.out << *json;
+  return kExitSuccess;
+}
+
+}  // namespace spillfs::fs

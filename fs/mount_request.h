@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a mount is asked for, from its configuration file and its command line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/commands.h"
+#include "fs/options.h"
+#include "storage/base/result.h"
+
+namespace spillfs::fs {
+
+struct MountRequest {
+  std::string config_file;  // absolute; empty where there is none
+  std::string store;
+  std::string mountpoint;
+  std::vector<GivenOption> options;  // the file's first: what comes later counts
+  std::string store_origin;          // "FILE:LINE" or "command line"; empty as the store is
+  std::string mountpoint_origin;
+};
+
+// A store may be Ray's object_spilling_config: a text that begins with "{", or "@FILE". Neither
+// options nor directories are looked at. EINVAL says what is wrong; or what the system says.
+Result<MountRequest> gather(const MountCommand& command);
+// The store that a check is asked for: a directory, "{…}", "@FILE", or a .toml that names it.
+Result<std::string> store_of(const std::string& text);
+
+bool is_config_file(const std::string& text);
+
+// The options that a mount of `now` goes on with when its configuration file is read again. Errors
+// as above.
+Result<std::vector<GivenOption>> read_again(const std::string& config_file,
+                                            const std::vector<GivenOption>& now);
+// Changes `wanted` so that what can't change while a mount is in use stays as in `now`, which the
+// log tells.
+Result<> keep_what_stays(const MountOptions& now, std::vector<GivenOption>& wanted);
+
+}  // namespace spillfs::fs

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "fs/options.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::uint64_t kLargestFused = 64 * kMiB;
+
+using Set = std::function<Result<>(MountOptions&, std::string_view)>;
+
+OptionSpec size_option(std::string_view name, std::string_view fallback, std::string_view help,
+                       std::uint64_t MountOptions::*field, OptionRange range = {}) {
+  const auto set = [=](MountOptions& options, std::string_view text) -> Result<> {
+    const std::uint64_t size = SPILLFS_TRY(parse_size(text));
+    if (size < range.least || size > range.most) {
+      return fail(EINVAL, fmt::format("'{}' is not between {} and {}", text,
+                                      format_size(range.least), format_size(range.most)));
+    }
+    options.*field = size;
+    return {};
+  };
+  return {.name = name,
+          .kind = OptionKind::kSize,
+          .value = "SIZE",
+          .fallback = fallback,
+          .help = help,
+          .set = set,
+          .show = [=](const MountOptions& options) { return format_size(options.*field); },
+          .range = range};
+}
+
+constexpr std::string_view kAuto = "auto";
+
+Result<> set_index_reserve(MountOptions& options, std::string_view text) {
+  options.index_reserve.reset();
+  if (text != kAuto) options.index_reserve = SPILLFS_TRY(parse_size(text));
+  return {};
+}
+
+constexpr OptionRange kThreads{.least = 1, .most = 64};
+
+Result<> set_threads(MountOptions& options, std::string_view text) {
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < kThreads.least ||
+      count > kThreads.most) {
+    return fail(EINVAL, fmt::format("'{}' is not a number from {} to {}", text, kThreads.least,
+                                    kThreads.most));
+  }
+  options.threads = count;
+  return {};
+}
+
+constexpr OptionRange kTimes{.least = 0, .most = 3'600'000};
+
+Result<std::chrono::milliseconds> parse_time(std::string_view text) {
+  std::string_view number = text;
+  if (number.ends_with('s')) number.remove_suffix(1);
+  double seconds = -1;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), seconds);
+  if (error != std::errc() || end != number.data() + number.size() ||
+      !(seconds >= 0 && seconds * 1000 <= static_cast<double>(kTimes.most))) {
+    return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
+  }
+  return std::chrono::milliseconds(std::llround(seconds * 1000));
+}
+
+std::string show_time(std::chrono::milliseconds time) {
+  return fmt::format("{}s", static_cast<double>(time.count()) / 1000);
+}
+
+Result<> set_space_wait(MountOptions& options, std::string_view text) {
+  options.space_wait = SPILLFS_TRY(parse_time(text));
+  return {};
+}
+
+constexpr std::string_view kInterval = "interval=";
+constexpr std::chrono::milliseconds kShortestInterval{100};
+
+Result<> set_durability(MountOptions& options, std::string_view text) {
+  if (text.starts_with(kInterval)) {
+    options.sync_interval = SPILLFS_TRY(parse_time(text.substr(kInterval.size())));
+    if (options.sync_interval < kShortestInterval) {
+      return fail(EINVAL, fmt::format("'{}' is shorter than 0.1s", text));
+    }
+    options.durability = Durability::kInterval;
+    return {};
+  }
+  if (text != "process" && text != "fsync") {
+    return fail(EINVAL, fmt::format("'{}' is not process, fsync or interval=SECONDS", text));
+  }
+  options.durability = text == "fsync" ? Durability::kFsync : Durability::kProcess;
+  return {};
+}
+
+std::string show_durability(const MountOptions& options) {
+  switch (options.durability) {
+    case Durability::kProcess:
+      return "process";
+    case Durability::kFsync:
+      return "fsync";
+    case Durability::kInterval:
+      return std::string(kInterval) + show_time(options.sync_interval);
+  }
+  return {};
+}
+
+constexpr std::array<std::string_view, 3> kWriteModes{"auto", "direct", "cached"};
+
+Result<> set_write(MountOptions& options, std::string_view text) {
+  const auto found = std::find(kWriteModes.begin(), kWriteModes.end(), text);
+  if (found == kWriteModes.end()) {
+    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kWriteModes, ", ")));
+  }
+  options.write = static_cast<WriteMode>(found - kWriteModes.begin());
+  return {};
+}
+
+Result<> set_background_checksums(MountOptions& options, std::string_view text) {
+  if (text != "yes" && text != "no")
+    return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
+  options.background_checksums = text == "yes";
+  return {};
+}
+
+Result<> set_without(MountOptions& options, std::string_view text) {
+  options.without = SPILLFS_TRY(parse_features(text));
+  return {};
+}
+
+Result<> set_data(MountOptions& options, std::string_view text) {
+  options.data.clear();
+  if (text.empty()) return {};  // the default
+  options.data = split_list(text);
+  if (std::count(options.data.begin(), options.data.end(), std::string()) == 0) return {};
+  return fail(EINVAL, "an empty directory name; write data=DIR:DIR");
+}
+
+constexpr std::array<std::string_view, 5> kLevels{"debug", "info", "warning", "error", "off"};
+
+Result<> set_log_level(MountOptions& options, std::string_view text) {
+  if (std::find(kLevels.begin(), kLevels.end(), text) == kLevels.end()) {
+    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kLevels, ", ")));
+  }
+  options.log_level = text;
+  return {};
+}
+
+Set set_allow_other(bool value) {
+  return [value](MountOptions& options, std::string_view) -> Result<> {
+    options.allow_other = value;
+    return {};
+  };
+}
+
+std::string show_reserve(const MountOptions& options) {
+  return options.index_reserve ? format_size(*options.index_reserve) : std::string(kAuto);
+}
+
+std::string show_write(const MountOptions& options) {
+  return std::string(kWriteModes.at(static_cast<std::size_t>(options.write)));
+}
+
+std::string show_other(const MountOptions& options) {
+  if (!options.allow_other) return std::string(kAuto);
+  return *options.allow_other ? "yes" : "no";
+}
+
+std::vector<std::string_view> words_of_without() {
+  std::vector<std::string_view> words{"none", "all"};
+  words.insert(words.end(), kFeatureNames.begin(), kFeatureNames.end());
+  return words;
+}
+
+template <class Words>
+std::vector<std::string_view> words_of(const Words& words) {
+  return {words.begin(), words.end()};
+}
+
+std::vector<OptionSpec> space_options() {
+  using O = MountOptions;
+  OptionSpec staging = size_option("staging", "64MiB", "memory for bytes that are not sealed yet",
+                                   &O::staging, {kMiB, 16 * kGiB});
+  staging.change = OptionChange::kAtMount;
+  return {
+      size_option("quota", "0", "bytes the mount may hold; 0: what the data directories hold",
+                  &O::quota),
+      size_option("user_quota", "0",
+                  "bytes that each user's files may hold, but root's and the daemon's; 0: any "
+                  "number",
+                  &O::user_quota),
+      size_option("fuse_limit", "4MiB", "files up to this size share fused segments",
+                  &O::fuse_limit, {0, kLargestFused}),
+      size_option("segment_size", "64MiB", "size of a fused segment", &O::segment_size,
+                  {kMiB, 4 * kGiB}),
+      staging,
+      size_option("pool", "1GiB", "dead segments kept for recycling", &O::pool),
+      size_option("block_cache", "64MiB", "memory for the index's blocks", &O::block_cache,
+                  {kMiB, 64 * kGiB}),
+      {.name = "index_reserve",
+       .kind = OptionKind::kSize,
+       .value = "SIZE",
+       .fallback = kAuto,
+       .help = "space left free for the index; auto: the larger of 256MiB and 2 %",
+       .set = set_index_reserve,
+       .show = show_reserve,
+       .words = {kAuto}},
+  };
+}
+
+std::vector<OptionSpec> way_options() {
+  using O = MountOptions;
+  return {
+      {.name = "write",
+       .value = "MODE",
+       .fallback = kAuto,
+       .help = "how large files are written: cached, direct (past the page cache), auto (as memory "
+               "is tight)",
+       .set = set_write,
+       .show = show_write,
+       .words = words_of(kWriteModes)},
+      size_option("write_behind", "1GiB",
+                  "bytes of a cached file that may wait to be written to disk", &O::write_behind,
+                  {.least = 16 * kMiB}),
+      size_option("read_ahead", "4MiB",
+                  "how far the kernel reads ahead where there is no passthrough", &O::read_ahead,
+                  {0, kGiB}),
+      {.name = "background_checksums",
+       .kind = OptionKind::kYesNo,
+       .value = "YESNO",
+       .fallback = "yes",
+       .help = "make the sums of files that were changed in place, after their last writer",
+       .set = set_background_checksums,
+       .show = [](const O& o) { return std::string(o.background_checksums ? "yes" : "no"); },
+       .words = {"yes", "no"}},
+      {.name = "durability",
+       .value = "MODE",
+       .fallback = "process",
+       .help =
+           "what survives a loss of power: process (what was fsynced), fsync (what was closed), "
+           "interval=SECONDS (what was closed that long ago)",
+       .set = set_durability,
+       .show = show_durability,
+       .words = {"process", "fsync", kInterval}},
+      size_option("scrub_rate", "16MiB",
+                  "bytes a second that the background scrub compares with their sums; 0: none",
+                  &O::scrub_rate),
+  };
+}
+
+std::vector<OptionSpec> daemon_options() {
+  using O = MountOptions;
+  return {
+      {.name = "threads",
+       .kind = OptionKind::kCount,
+       .value = "N",
+       .fallback = "4",
+       .help = "threads that receive requests",
+       .set = set_threads,
+       .show = [](const O& o) { return std::to_string(o.threads); },
+       .range = kThreads},
+      {.name = "space_wait",
+       .kind = OptionKind::kTime,
+       .value = "SECONDS",
+       .fallback = "10s",
+       .help = "how long a writer waits for reclaim before ENOSPC",
+       .set = set_space_wait,
+       .show = [](const O& o) { return show_time(o.space_wait); },
+       .range = kTimes},
+      {.name = "without",
+       .kind = OptionKind::kList,
+       .value = "NAME[:NAME…]",
+       .fallback = "none",
+       .help = "kernel features to leave unused: all, or of those that --version lists",
+       .set = set_without,
+       .show = [](const O& o) { return format_features(o.without); },
+       .words = words_of_without(),
+       .change = OptionChange::kAtMount},
+      {.name = "data",
+       .kind = OptionKind::kList,
+       .value = "DIR[:DIR…]",
+       .fallback = "STORE",
+       .help = "data directories of a new store",
+       .set = set_data,
+       .show = [](const O& o) { return join_list(o.data); },
+       .change = OptionChange::kAtMount},
+      {.name = "log_level",
+       .value = "LEVEL",
+       .fallback = "info",
+       .help = "debug, info, warning, error or off",
+       .set = set_log_level,
+       .show = [](const O& o) { return o.log_level; },
+       .words = words_of(kLevels)},
+      {.name = "allow_other",
+       .kind = OptionKind::kSwitch,
+       .fallback = "for root",
+       .help = "other users may use the mount, as its permissions say",
+       .set = set_allow_other(true),
+       .show = show_other,
+       .change = OptionChange::kAtMount},
+      {.name = "no_allow_other",
+       .kind = OptionKind::kSwitch,
+       .fallback = "for others",
+       .help = "only the mounting user may use the mount",
+       .set = set_allow_other(false),
+       .change = OptionChange::kAtMount},
+  };
+}
+
+std::vector<OptionSpec> make_table() {
+  std::vector<OptionSpec> table = space_options();
+  for (const auto& more : {way_options(), daemon_options()}) {
+    table.insert(table.end(), more.begin(), more.end());
+  }
+  return table;
+}
+
+}  // namespace
+
+std::span<const OptionSpec> option_table() {
+  static const std::vector<OptionSpec> table = make_table();
+  return table;
+}
+
+std::string describe_range(const OptionSpec& spec) {
+  const auto shown = [&](std::uint64_t value) {
+    switch (spec.kind) {
+      case OptionKind::kSize:
+        return format_size(value);
+      case OptionKind::kTime:
+        return show_time(std::chrono::milliseconds(value));
+      default:
+        return std::to_string(value);
+    }
+  };
+  const auto [least, most] = spec.range;
+  if (most != OptionRange::kNoLimit) return fmt::format("{} to {}", shown(least), shown(most));
+  return least == 0 ? "" : fmt::format("at least {}", shown(least));
+}
+
+std::string describe(const OptionSpec& spec) {
+  const std::string range = describe_range(spec);
+  return fmt::format("{}{}{}", spec.help, range.empty() ? "" : "; ", range);
+}
+
+std::string usage_of(const OptionSpec& spec) {
+  if (spec.value.empty()) return std::string(spec.name);
+  return fmt::format("{}={}", spec.name, spec.value);
+}
+
+}  // namespace spillfs::fs
