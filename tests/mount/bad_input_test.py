@@ -88,7 +88,7 @@ class Mountpoint(BadInput):
             self.refused(MOUNTPOINT, "lie in the mountpoint", "mount", store, self.mnt, *more)
 
     def test_without_a_name(self):
-        self.refused(MOUNTPOINT, "no name", "mount", self.store, "")
+        self.refused(USAGE, "give a store and a mountpoint", "mount", self.store, "")
 
     def test_behind_a_symlink(self):
         link = self.root / "link"
