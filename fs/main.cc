@@ -10,6 +10,7 @@
 #include "fs/commands.h"
 #include "fs/external_verbs.h"
 #include "fs/fuse_kernel.h"
+#include "fs/helpers.h"
 
 namespace {
 
@@ -56,6 +57,9 @@ void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code
 
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
+  if (const auto helped = run_as_helper({argv, static_cast<std::size_t>(argc)}, streams)) {
+    return *helped;
+  }
   ExitCode code = spillfs::fs::kExitSuccess;
   CLI::App app("spillfs: a directory that data runtimes spill to");
   app.set_version_flag("--version", std::function(version_text));
