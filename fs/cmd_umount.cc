@@ -41,7 +41,7 @@ ExitCode run_umount(const UmountCommand& command, Streams streams) {
         {.code = EINVAL, .context = fmt::format("no spillfs is mounted on {}", path), .where = {}},
         kExitMountpoint, streams);
   }
-  const Fd supervisor = supervisor_of(path);
+  const Fd supervisor = command.lazy ? Fd() : supervisor_of(path);
   if (auto done = unmount_fuse(path); !done) return report(done.error(), kExitSystem, streams);
   if (!supervisor) return kExitSuccess;
   pollfd ended{.fd = supervisor.get(), .events = POLLIN, .revents = 0};

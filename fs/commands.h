@@ -42,6 +42,7 @@ ExitCode run_config(const ConfigCommand& command, Streams streams);
 
 struct UmountCommand {
   std::string mountpoint;
+  bool lazy = false;  // do not wait for the daemon
 };
 ExitCode run_umount(const UmountCommand& command, Streams streams);
 

@@ -8,8 +8,10 @@
 #include <memory>
 
 #include "fs/commands.h"
+#include "fs/describe.h"
 #include "fs/external_verbs.h"
 #include "fs/fuse_kernel.h"
+#include "fs/helpers.h"
 
 namespace {
 
@@ -42,6 +44,18 @@ void add_upgrade_verbs(CLI::App& app, spillfs::fs::Streams streams, ExitCode& co
   verb->callback([=, &code] { code = run_take_over(*take_over, streams); });
 }
 
+void add_mount_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto mount = std::make_shared<spillfs::fs::MountCommand>();
+  auto* verb = app.add_subcommand("mount", "Mount a store; it is made where there is none");
+  verb->add_option("store", mount->store, "the store's directory, or Ray's JSON, or @FILE with it");
+  verb->add_option("mountpoint", mount->mountpoint, "an empty directory");
+  verb->add_option("--config", mount->config, "a TOML file with what is not given here");
+  verb->add_option("-o", mount->options, "options, as name=value,…")->allow_extra_args(false);
+  verb->add_flag("-f,--foreground", mount->foreground, "stay in the foreground, log to stderr");
+  verb->footer(spillfs::fs::mount_help());
+  verb->callback([=, &code] { code = run_mount(*mount, streams); });
+}
+
 void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
   const auto config = std::make_shared<spillfs::fs::ConfigCommand>();
   auto* verb = app.add_subcommand("config", "Print the options in force, and where they come from");
@@ -56,23 +70,18 @@ void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code
 
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
+  if (const auto helped = run_as_helper({argv, static_cast<std::size_t>(argc)}, streams)) {
+    return *helped;
+  }
   ExitCode code = spillfs::fs::kExitSuccess;
   CLI::App app("spillfs: a directory that data runtimes spill to");
   app.set_version_flag("--version", std::function(version_text));
   app.require_subcommand(1);
 
-  spillfs::fs::MountCommand mount;
-  auto* verb = app.add_subcommand("mount", "Mount a store; it is made where there is none");
-  verb->add_option("store", mount.store, "the store's directory, or Ray's JSON, or @FILE with it");
-  verb->add_option("mountpoint", mount.mountpoint, "an empty directory");
-  verb->add_option("--config", mount.config, "a TOML file with what is not given here");
-  verb->add_option("-o", mount.options, "options, as name=value,…")->allow_extra_args(false);
-  verb->add_flag("-f,--foreground", mount.foreground, "stay in the foreground, log to stderr");
-  verb->footer(spillfs::fs::mount_help());
-  verb->callback([&] { code = run_mount(mount, streams); });
+  add_mount_verb(app, streams, code);
 
   spillfs::fs::UmountCommand umount;
-  verb = app.add_subcommand("umount", "Unmount, and wait until everything is sealed");
+  auto* verb = app.add_subcommand("umount", "Unmount, and wait until everything is sealed");
   verb->add_option("mountpoint", umount.mountpoint)->required();
   verb->callback([&] { code = run_umount(umount, streams); });
 
@@ -106,6 +115,7 @@ int run(int argc, char** argv) {
   verb->callback([&] { code = run_dump(dump, streams); });
 
   spillfs::fs::add_external_verbs(app, streams, code);
+  spillfs::fs::add_describe_verb(app, streams, code);
 
   try {
     app.parse(argc, argv);

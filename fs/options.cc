@@ -74,6 +74,8 @@ bool others_may_use(const MountOptions& options) {
   return options.allow_other.value_or(::geteuid() == 0);
 }
 
+std::vector<std::string> split_options(std::string_view text) { return split(text, ','); }
+
 std::vector<std::string> split_list(std::string_view text) { return split(text, ':'); }
 
 std::string join_list(const std::vector<std::string>& words) {
@@ -88,7 +90,7 @@ std::string option_text(std::string_view name, std::string_view value) {
 
 Result<> parse_options(std::string_view text, MountOptions& options, std::string_view origin) {
   MountOptions changed = options;
-  for (const std::string& word : split(text, ',')) {
+  for (const std::string& word : split_options(text)) {
     if (!word.empty()) SPILLFS_TRY(parse_option(word, changed, origin));
   }
   options = std::move(changed);

@@ -86,6 +86,10 @@ std::string describe(const OptionSpec& spec);
 // The name, and what it takes: "quota=SIZE".
 std::string usage_of(const OptionSpec& spec);
 
+// "quota=1GiB,data=/a" taken apart at its commas; a backslash makes a comma or a backslash part of
+// what is written.
+std::vector<std::string> split_options(std::string_view text);
+
 // The words of a list, as of `data`: they stand between colons; a backslash makes a colon or a
 // backslash part of a word.
 std::vector<std::string> split_list(std::string_view text);

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mount(8), umount(8) and fsck(8) with their helpers, in a mount namespace of its own, where the
+helpers' names are in /sbin."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import mounted as m
+
+HELPERS = ("mount.spillfs", "umount.fuse.spillfs", "fsck.spillfs")
+IN_NAMESPACE = "SPILLFS_IN_NAMESPACE"
+
+
+def go_on_in_a_namespace():
+    if os.environ.get(IN_NAMESPACE):
+        return
+    os.environ[IN_NAMESPACE] = "1"
+    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
+                          *sys.argv])
+
+
+m.need_fuse()
+go_on_in_a_namespace()
+m.limit_time(140)
+
+
+def run(*command, **options):
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False,
+                          timeout=60, **options)
+
+
+def put_helpers_into_sbin(folder):
+    """A folder of links to all that is in /sbin, and the helpers, over /sbin."""
+    real, linked = folder / "real", folder / "sbin"
+    for made in (real, linked):
+        made.mkdir()
+    subprocess.run(["mount", "--bind", "/usr/sbin", real], check=True)
+    for name in os.listdir(real):
+        os.symlink(real / name, linked / name)
+    for name in HELPERS:
+        os.symlink(pathlib.Path(m.PROGRAM).resolve(), linked / name)
+    subprocess.run(["mount", "--bind", linked, "/usr/sbin"], check=True)
+
+
+class Helpers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-"))
+        put_helpers_into_sbin(folder)
+
+        def undo():
+            for mounted in ("/usr/sbin", folder / "real"):
+                subprocess.run(["umount", mounted], check=True)
+            shutil.rmtree(folder)
+        cls.addClassCleanup(undo)
+
+    def setUp(self):
+        self.store = m.Mounted()
+        self.path = self.store.path
+        self.addCleanup(self.store.close)
+
+    def mount(self, *arguments, code=0):
+        done = run("mount", *arguments)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def umount(self, *how):
+        """And the store is nobody's when it comes back: the daemon has sealed everything. Of a mount
+        that it has noted nothing about umount(8) looks for the type only with -c, as systemd says.
+        """
+        done = run("umount", *(how or ("-c",)), self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(m.is_mounted(self.path))
+        done = run("fsck", "-t", "spillfs", self.store.store)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def flags(self):
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            return next(line.split()[5].split(",") for line in mounts
+                        if line.split()[4] == str(self.path))
+
+    def config(self):
+        return (self.path / ".spillfs/config").read_text()
+
+    def test_mount_and_umount(self):
+        self.mount("-t", "spillfs", "-o", "noexec,noatime,x-mine=1,quota=1GiB,threads=2",
+                   self.store.store, self.path)
+        self.assertIn('quota = "1GiB"', self.config())
+        self.assertTrue({"noexec", "noatime", "nosuid", "nodev"} <= set(self.flags()))
+        (self.path / "file").write_bytes(b"x" * 1_000_000)
+        done = self.mount("-t", "spillfs", self.store.store, self.path, code=32)
+        self.assertIn("already mounted", done.stderr)
+        self.umount()
+
+    def test_fstab(self):
+        fstab = self.store.root / "fstab"
+        toml = self.store.root / "mount.toml"
+        toml.write_text('store = "store"\nquota = "1GiB"\n')
+        generic = "defaults,noauto,nofail,_netdev,x-systemd.automount,comment=mine"
+        for source, options in ((self.store.store, "threads=3"), (toml, "threads=3"),
+                                ("none", f"config={toml},threads=3")):
+            fstab.write_text(f"{source} {self.path} spillfs {generic},{options} 0 0\n")
+            self.mount("-T", fstab, self.path)
+            self.assertRegex(self.config(), r"threads = 3 +# -o\n")
+            if source != self.store.store:
+                self.assertRegex(self.config(), rf'quota = "1GiB" +# {toml}:2\n')
+            self.umount("-v")
+
+    def test_what_would_be_a_lie_is_refused(self):
+        for option, text in (("ro", "nothing can be written"), ("sync", "durability=fsync"),
+                             ("strictatime", "access time"), ("quotta=1", "did you mean 'quota'"),
+                             ("threads=99", "from 1 to 64")):
+            done = self.mount("-t", "spillfs", "-o", option, self.store.store, self.path, code=1)
+            self.assertIn(text, done.stderr)
+        self.assertFalse(self.store.store.exists())
+
+    def test_the_callers_flags(self):
+        helper = "/sbin/mount.spillfs"
+        for option in ("suid", "dev"):  # mount(8) does not tell them on
+            done = run(helper, self.store.store, self.path, "-o", option)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("always nosuid", done.stderr)
+        done = run(helper, self.store.store, self.path, "-f", "-v", "-o", "rw,threads=2")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertFalse(m.is_mounted(self.path))
+        self.assertEqual(run(helper, self.store.store, self.path, "-o", "speed=9").returncode, 1)
+        self.assertEqual(run(helper, self.store.store, "-z", self.path).returncode, 1)
+        self.assertEqual(run(helper, self.store.store, self.path / "none").returncode, 32)
+        done = run(helper, self.store.store, self.path, "-snv", "-o", "speed=9")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, f"{self.store.store} is mounted on {self.path}\n")
+        self.umount()
+
+    def test_a_dead_mount_is_cleared(self):
+        self.store.mount("-o", "without=resend")
+        self.store.kill()
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        (self.path / "file").write_bytes(b"bytes")
+        self.umount()
+
+    def test_lazy_umount_does_not_wait(self):
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        with open(self.path / "file", "wb") as file:
+            file.write(b"bytes")
+            file.flush()
+            self.assertEqual(run("umount", "-l", self.path).returncode, 0)
+            self.assertFalse(m.is_mounted(self.path))
+            self.assertEqual(run("/sbin/fsck.spillfs", self.store.store).returncode, 8)  # in use
+        m.wait_until(lambda: run("/sbin/fsck.spillfs", self.store.store).returncode == 0, 30,
+                     "the daemon's end")
+
+    def test_fsck(self):
+        fsck = "/sbin/fsck.spillfs"
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        (self.path / "file").write_bytes(b"bytes" * 1000)
+        self.umount()
+        self.assertEqual(run(fsck, "-n", "-f", "-v", self.store.store).returncode, 0)
+        self.assertEqual(run(fsck, "-z", self.store.store).returncode, 16)
+        self.assertEqual(run(fsck, "-n", "-y", self.store.store).returncode, 16)
+        self.assertEqual(run(fsck, self.path).returncode, 8)  # no store
+        shutil.rmtree(self.store.store / "index")
+        self.assertEqual(run(fsck, "-n", self.store.store).returncode, 4)
+        done = run(fsck, "-a", self.store.store)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertEqual(run(fsck, self.store.store).returncode, 0)
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        self.assertEqual((self.path / "file").read_bytes(), b"bytes" * 1000)
+        self.umount()
+        segment = next((self.store.store / "segments").glob("*.fused"))
+        with open(segment, "r+b") as file:
+            file.seek(4096 + 500)
+            file.write(b"damage")
+        self.assertEqual(run(fsck, "-p", self.store.store).returncode, 4)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
