@@ -22,11 +22,11 @@ constexpr std::uint64_t kMostSeconds = 100ULL * 365 * 86400;
 Result<std::chrono::seconds> parse_age(std::string_view text) {
   std::uint64_t count = 0;
   const char* const end = text.data() + text.size();
-  const auto [behind, error] = std::from_chars(text.data(), end, count);
+  const auto parsed = std::from_chars(text.data(), end, count);
   const auto unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& known) {
-    return behind + 1 == end && *behind == known.name;
+    return parsed.ptr + 1 == end && *parsed.ptr == known.name;
   });
-  if (error != std::errc() || unit == kUnits.end() || count > kMostSeconds / unit->seconds) {
+  if (parsed.ec != std::errc() || unit == kUnits.end() || count > kMostSeconds / unit->seconds) {
     return fail(EINVAL, fmt::format("'{}' is not an age like '90s', '15m', '1h' or '2d'", text));
   }
   return std::chrono::seconds(count * unit->seconds);

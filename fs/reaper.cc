@@ -173,7 +173,7 @@ ReapFindings find_orphans(ReapTree& tree, const ReapRules& rules) {
 
 Result<> remove_orphan(ReapTree& tree, const Orphan& orphan) {
   for (const ReapEntry& entry : orphan.entries) {
-    const auto removed = remove_entry(tree, entry);
+    auto removed = remove_entry(tree, entry);
     if (removed || removed.error().code == ENOENT) continue;
     if (removed.error().code == ENOTEMPTY) return fail(EBUSY, entry.path + " is in use again");
     return removed;
