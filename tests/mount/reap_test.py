@@ -271,7 +271,7 @@ class Reap(cases.OnStores):
 
     def test_in_the_background(self):
         store = self.mounted("reap=1s")
-        self.assertIn("reap=1s\n", (store.path / ".spillfs/config").read_text())
+        self.assertIn('reap = "1s"', (store.path / ".spillfs/config").read_text())
         kept = store.path / NODE
         kept.mkdir()
         was, self.store = self.store, store
