@@ -74,6 +74,14 @@ struct ScrubCommand {
 };
 ExitCode run_scrub(const ScrubCommand& command, Streams streams);
 
+struct ReapCommand {
+  std::string mountpoint;  // empty: all
+  std::string older_than = "1h";
+  bool dry_run = false;
+  bool json = false;
+};
+ExitCode run_reap(const ReapCommand& command, Streams streams);
+
 struct CheckCommand {
   std::string store;
   bool rebuild = false;

@@ -107,8 +107,8 @@ void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
   const HandleId handle = handle_of(file);
   Volume& volume = volume_of(req);
-  const auto flush = [=, &volume](Parking::Try how) {
-    return volume.flush(handle, disk_wait(how));
+  const auto flush = [=, closer = caller_of(req).pid, &volume](Parking::Try how) {
+    return volume.flush(handle, disk_wait(how), closer);
   };
   const auto reply = [=, &volume](fuse_req_t r, Result<>& done) {
     if (!volume.syncs_close(handle)) return reply_with(r, done);

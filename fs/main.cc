@@ -101,6 +101,14 @@ int run(int argc, char** argv) {
   verb->add_flag("--json", scrub.json, "the daemon's lines, as they come");
   verb->callback([&] { code = run_scrub(scrub, streams); });
 
+  spillfs::fs::ReapCommand reap;
+  verb = app.add_subcommand("reap", "Remove what runtimes that are gone left behind");
+  verb->add_option("mountpoint", reap.mountpoint);
+  verb->add_option("--older-than", reap.older_than, "untouched for 90s, 15m, 1h, 2d; default 1h");
+  verb->add_flag("--dry-run", reap.dry_run, "only list it");
+  verb->add_flag("--json", reap.json, "an object a line");
+  verb->callback([&] { code = run_reap(reap, streams); });
+
   spillfs::fs::CheckCommand check;
   verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
   verb->add_option("store", check.store)->required();

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "fs/age.h"
 #include "fs/options.h"
 
 namespace spillfs::fs {
@@ -155,6 +156,12 @@ Result<> set_log_level(MountOptions& options, std::string_view text) {
   return {};
 }
 
+Result<> set_reap(MountOptions& options, std::string_view text) {
+  options.reap.reset();
+  if (text != "off") options.reap = SPILLFS_TRY(parse_age(text));
+  return {};
+}
+
 Set set_allow_other(bool value) {
   return [value](MountOptions& options, std::string_view) -> Result<> {
     options.allow_other = value;
@@ -254,6 +261,14 @@ std::vector<OptionSpec> way_options() {
       size_option("scrub_rate", "16MiB",
                   "bytes a second that the background scrub compares with their sums; 0: none",
                   &O::scrub_rate),
+      {.name = "reap",
+       .value = "AGE",
+       .fallback = "off",
+       .help =
+           "remove what runtimes that are gone left behind once it is that old (1h, 2d); or off",
+       .set = set_reap,
+       .show = [](const O& o) { return o.reap ? format_age(*o.reap) : std::string("off"); },
+       .words = {"off"}},
   };
 }
 

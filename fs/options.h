@@ -44,7 +44,8 @@ struct MountOptions {
   FeatureSet without;             // what the kernel could do and shall not
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
   std::string log_level = "info";
-  std::optional<bool> allow_other;  // none: for root
+  std::optional<std::chrono::seconds> reap;  // none: off
+  std::optional<bool> allow_other;           // none: for root
   // Where each one was given ("-o", "/etc/spillfs.toml:3"), by name; what was not is missing.
   std::map<std::string, std::string, std::less<>> origins;
 };

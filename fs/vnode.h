@@ -31,6 +31,14 @@ struct Attributes : stat {
   bool may_change = false;                      // someone writes past us: ask again each time
 };
 
+// Of a new file that is of no use to its runtime unless all of it is written (fs/runtimes.h).
+struct WholeFile {
+  bool watched = false;  // it is one, and its first writers have it open
+  bool closed = false;   // by a process that went on
+  int killed_by = 0;     // the signal, when the latest to close it was killed
+  int write_error = 0;   // what its latest write failed with
+};
+
 // Readers may share `mutex`. Locks of several Vnodes are taken in the order of their ids (LockSet).
 struct Vnode {
   explicit Vnode(InodeId inode_id) : id(inode_id) {}
@@ -64,6 +72,7 @@ struct Vnode {
   int backing GUARDED_BY(mutex) = 0;  // its id while it is open in passthrough mode, else 0
   index::Time backing_modified GUARDED_BY(mutex);  // when catch_up() last looked
   std::uint64_t changes_in_place GUARDED_BY(mutex) = 0;
+  WholeFile whole GUARDED_BY(mutex);
 
   // Where the bytes are, for as long as it is open or changed: at most one of the three.
   std::unique_ptr<storage::StagedFile> staged GUARDED_BY(mutex);

@@ -110,7 +110,9 @@ class Volume {
   Result<std::uint64_t> copy_range(HandleId from, std::uint64_t from_offset, HandleId to,
                                    std::uint64_t to_offset, std::uint64_t length);
   // Seals: after it the bytes survive SIGKILL.
-  Result<> flush(HandleId handle, storage::DiskWait wait = storage::DiskWait::kWait);
+  // `closer`: the process whose close it is; 0: not known.
+  Result<> flush(HandleId handle, storage::DiskWait wait = storage::DiskWait::kWait,
+                 pid_t closer = 0);
   Result<> fsync(HandleId handle);  // …and power loss
   Result<> release(HandleId handle);
   Result<> fsync_directory(InodeId id);
@@ -291,6 +293,12 @@ class Volume {
   Result<> commit_rename(const Renaming& on, index::Batch& batch, index::Inode from,
                          index::Inode to, index::Inode moved)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
+
+  // volume_orphans.cc: what tells later whether anybody will come back
+  void note_creator(index::Inode& made, index::Batch& batch, Caller caller);
+  void note_close(Vnode& vnode, pid_t closer) REQUIRES(vnode.mutex);
+  void note_last_close(Vnode& vnode) REQUIRES(vnode.mutex);
+  void adopt(Vnode& vnode) REQUIRES(vnode.mutex);
 
   // volume_files.cc
   Result<Opened> open_vnode(const VnodeRef& vnode, int flags, Caller caller) REQUIRES(vnode->mutex);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "fs/attributes.h"
+#include "fs/own_xattrs.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
@@ -26,6 +27,8 @@ Result<> check_xattr_name(std::string_view name) {
   }
   return fail(EOPNOTSUPP, "xattr namespace not supported");
 }
+
+bool is_own(std::string_view name) { return name == Volume::kUrl || name.starts_with(kOwnXattrs); }
 
 void set_time(const std::optional<SetTime>& wanted, index::Time now, index::Time& time) {
   if (wanted) time = wanted->now ? now : wanted->time;
@@ -94,6 +97,7 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
                        record.layout.data_offset - record.layout.ray_offset + location.length);
   }
   SPILLFS_TRY(check_xattr_name(name));
+  if (name == kOpensXattr) return std::to_string(vnode->opens);
   if (!vnode->inode.has_xattrs) return fail(ENODATA, "no such xattr");
   return index_->xattr(id, name);
 }
@@ -101,7 +105,7 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
 Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
                            RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
-  if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
+  if (is_own(name)) return fail(EPERM, "the xattr is spillfs' own");
   if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
@@ -123,6 +127,7 @@ Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {
   SharedLock lock(vnode->mutex);
   std::vector<std::string> names;
   if (vnode->inode.has_xattrs) names = SPILLFS_TRY(index_->xattr_names(id));
+  std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnXattrs); });
   if (vnode->inode.location.placement == Placement::kFused && !vnode->dirty) {
     names.emplace_back(kUrl);
   }
@@ -131,7 +136,7 @@ Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {
 
 Result<> Volume::remove_xattr(InodeId id, std::string_view name, RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
-  if (name == kUrl) return fail(EPERM, "user.spill.url is spillfs' own");
+  if (is_own(name) && name != kHalfWrittenXattr) return fail(EPERM, "the xattr is spillfs' own");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
   SPILLFS_TRY(index_->xattr(id, name));

@@ -100,7 +100,10 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller calle
   SPILLFS_TRY(refuse_damaged(*vnode));
   SPILLFS_TRY(catch_up(*vnode));
   SPILLFS_TRY(open_content(*vnode));
-  if (may_write(flags)) vnode->writer = caller.pid;
+  if (may_write(flags)) {
+    vnode->writer = caller.pid;
+    adopt(*vnode);
+  }
   if (!vnode->row) vnode->row = SPILLFS_TRY(open_files_->add(open_file_of(*vnode)));
   Handle handle{.vnode = vnode, .flags = flags};
   auto mode = choose_io_mode(*vnode, flags);
@@ -167,7 +170,9 @@ Result<> Volume::write(HandleId id, Bytes from, std::uint64_t offset, storage::D
   ExclusiveLock lock(open.vnode->mutex);
   if (from.empty()) return {};
   SPILLFS_TRY(drop_capabilities(*open.vnode));
-  return write_at(*open.vnode, open.flags, {.from = from, .offset = offset, .wait = wait});
+  auto written = write_at(*open.vnode, open.flags, {.from = from, .offset = offset, .wait = wait});
+  open.vnode->whole.write_error = written ? 0 : written.error().code;
+  return written;
 }
 
 Result<> Volume::write_at(Vnode& vnode, int flags, const Write& write) {
@@ -357,7 +362,7 @@ Result<std::uint64_t> Volume::copy_range(HandleId from, std::uint64_t from_offse
   return copied;
 }
 
-Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
+Result<> Volume::flush(HandleId id, storage::DiskWait wait, pid_t closer) {
   const Handle open = SPILLFS_TRY(handle(id));
   Vnode& vnode = *open.vnode;
   ExclusiveLock lock(vnode.mutex);
@@ -367,6 +372,7 @@ Result<> Volume::flush(HandleId id, storage::DiskWait wait) {
       !SPILLFS_TRY(vnode.segment->settle())) {
     return fail(kWaitForDisk, "the last bytes are on their way");
   }
+  note_close(vnode, closer);
   return seal(vnode);
 }
 
@@ -400,6 +406,7 @@ Result<> Volume::release(HandleId id) {
   if (may_write(open.flags) && vnode->writers == 0 && vnode->home) {
     sizes_.note(*vnode->home, vnode->size > options_.fuse_limit);
   }
+  if (may_write(open.flags) && vnode->writers == 0) note_last_close(*vnode);
   open_files_->remove(id);
   close_row(*vnode);
   close_idle_content(*vnode);

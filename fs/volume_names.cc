@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "fs/attributes.h"
+#include "fs/runtimes.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
@@ -76,15 +77,19 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   if (S_ISDIR(inode.mode) && parent_after.links >= kLinksMax) return fail(EMLINK, "too many links");
   count_entry(parent_after, inode, +1);
   touch(parent_after, inode.born);
-  index::Batch batch{.put_inodes = {inode, parent_after},
-                     .dentries = {put_name(parent_after, name, inode)},
-                     .totals = {.inodes = 1}};
+  index::Batch batch{.dentries = {put_name(parent_after, name, inode)}, .totals = {.inodes = 1}};
+  if (S_ISDIR(inode.mode)) note_creator(inode, batch, caller);
+  batch.put_inodes = {inode, parent_after};
   if (prototype.unsealed) {
     batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
   }
   std::optional<Home> home;
   if (prototype.unsealed) home = Home{.directory = parent, .parent = parent_after.parent};
   VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, home, caller.request));
+  if (prototype.unsealed && !writes_whole_files(directory->inode.text, name).empty()) {
+    ExclusiveLock made_lock(made->mutex);
+    made->whole.watched = true;
+  }
   refresh(*directory, std::move(parent_after));
   return made;
 }

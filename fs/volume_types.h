@@ -73,6 +73,10 @@ struct VolumeOptions {
   unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
   bool sync_closes = false;                     // closes and changes of names are to be synced
   std::chrono::milliseconds sync_every{0};      // from one sync of everything to the next; 0: none
+  // Who made a directory, as kCreatorXattr says it; empty where it is not known. Not set: never.
+  std::function<std::string(pid_t maker)> creator;
+  // The signal that a process which closes a file is dying of; 0: none. Not set: never.
+  std::function<int(pid_t closer)> dying_of;
   std::string boot;  // the machine's boot id; after another one, what was not synced is doubtful
 };
 

@@ -19,11 +19,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fs/background_reaper.h"
 #include "fs/config_text.h"
 #include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
+#include "fs/process_identity.h"
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
@@ -60,6 +62,11 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
   out.sync_every = kSyncEvery;
   if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
   out.boot = boot_id();
+  out.creator = [machine = this_machine(out.boot)](pid_t maker) {
+    const auto creator = creator_of(maker, machine);
+    return creator ? to_text(*creator) : std::string();
+  };
+  out.dying_of = dying_of;
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
     // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
@@ -232,6 +239,10 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .slow = &slow}));
   table.note_backing(probed);  // the volume has given back what was beyond the highest known
   const StopOnSignal stop(*session);
+  std::optional<BackgroundReaper> reaper;
+  if (start.options.reap) {
+    reaper.emplace(BackgroundReapOptions{start.mountpoint, *start.options.reap});
+  }
   ready();
   session->run();
   return {};

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/background_reaper.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <spdlog/spdlog.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{100};  // how late a stop is heard at most
+constexpr std::chrono::seconds kLeastPause{1};
+constexpr std::chrono::seconds kMostPause{600};
+
+struct Child {
+  pid_t pid = 0;
+  Fd output;
+};
+
+// With nothing of ours but its output: the descriptors hold the mount, and we block signals.
+Child start(const BackgroundReapOptions& options) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return {};
+  Fd output(pipe[0]);
+  const Fd input(pipe[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  std::array<std::string, 5> words{"spillfs", "reap", options.mountpoint, "--older-than",
+                                   fmt::format("{}s", options.older_than.count())};
+  std::array<char*, 6> argv{};
+  std::transform(words.begin(), words.end(), argv.begin(), [](auto& word) { return word.data(); });
+  Child child{.pid = 0, .output = std::move(output)};
+  if (::posix_spawn(&child.pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ) !=
+      0) {
+    child.pid = 0;
+  }
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return child;
+}
+
+}  // namespace
+
+BackgroundReaper::BackgroundReaper(BackgroundReapOptions options)
+    : options_(std::move(options)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+void BackgroundReaper::run(const std::stop_token& stop) const {
+  using Clock = std::chrono::steady_clock;
+  const auto pause = std::clamp(options_.older_than, kLeastPause, kMostPause);
+  auto next = Clock::now() + pause;
+  while (!stop.stop_requested()) {
+    std::this_thread::sleep_for(kLook);
+    if (Clock::now() < next) continue;
+    reap(stop);
+    next = Clock::now() + pause;
+  }
+}
+
+// Every line that it says is one of the log.
+void BackgroundReaper::reap(const std::stop_token& stop) const {
+  const Child child = start(options_);
+  if (child.pid == 0) return spdlog::warn("reap: it can't be started: {}", errno);
+  std::string said;
+  pollfd readable{.fd = child.output.get(), .events = POLLIN, .revents = 0};
+  for (;;) {
+    if (stop.stop_requested()) {
+      // Not waited for: it may wait for the mount, which nobody serves any more.
+      ::kill(child.pid, SIGKILL);
+      return;
+    }
+    if (::poll(&readable, 1, static_cast<int>(kLook.count())) == 0) continue;
+    std::array<char, 4096> part{};
+    const ssize_t got = ::read(child.output.get(), part.data(), part.size());
+    if (got <= 0) break;
+    said.append(part.data(), static_cast<std::size_t>(got));
+    for (std::size_t end = 0; (end = said.find('\n')) != std::string::npos;) {
+      if (!said.starts_with("0 ")) spdlog::info("reap: {}", said.substr(0, end));
+      said.erase(0, end + 1);
+    }
+  }
+  int status = 0;
+  ::waitpid(child.pid, &status, 0);
+}
+
+}  // namespace spillfs::fs

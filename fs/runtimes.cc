@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/runtimes.h"
+
+#include <vector>
+
+namespace spillfs::fs {
+namespace {
+
+// Compiled once; a function's own, so that nothing runs before main().
+const std::vector<RuntimeDirectory>& directories() {
+  static const std::vector<RuntimeDirectory> table{
+      // Made by an I/O worker, whose files the raylet goes on with when that worker dies.
+      {"Ray", std::regex(".*"), std::regex("ray_spilled_objects_[0-9a-f]{56}"),
+       std::regex("raylet"), ""},
+      {"Dask", std::regex("dask-(scratch|worker)-space.*"), std::regex("worker-[a-z0-9_]{8}"),
+       std::regex("(python|dask).*"), ".dirlock"},
+      // Not a YARN application's: its shuffle service reads them when the executor is gone.
+      {"Spark", std::regex("(?!application_).*"),
+       std::regex("(blockmgr|spark|executor)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+       std::regex("java"), ""},
+  };
+  return table;
+}
+
+struct WholeFiles {
+  std::string_view runtime;
+  std::string_view directory_prefix;  // compared first: it costs every create
+  std::string_view prefix;
+  std::regex name;
+};
+
+const std::vector<WholeFiles>& whole_files() {
+  static const std::vector<WholeFiles> table{
+      {"Ray", "ray_spilled_objects_", "", std::regex("[0-9a-f]{32}-multi-[0-9]+")},
+      {"DuckDB", "", "duckdb_temp_",
+       std::regex("duckdb_temp_(storage_[A-Z0-9]+-[0-9]+\\.tmp|block-[0-9]+\\.block)")},
+  };
+  return table;
+}
+
+bool matches(std::string_view text, const std::regex& pattern) {
+  return std::regex_match(text.begin(), text.end(), pattern);
+}
+
+}  // namespace
+
+const RuntimeDirectory* runtime_directory(std::string_view parent, std::string_view name) {
+  for (const RuntimeDirectory& known : directories()) {
+    if (matches(name, known.name) && matches(parent, known.parent)) return &known;
+  }
+  return nullptr;
+}
+
+std::optional<std::size_t> owners(const RuntimeDirectory& directory, const Creator& creator) {
+  for (std::size_t count = creator.processes.size(); count > 0; --count) {
+    if (matches(creator.processes[count - 1].name, directory.owner)) return count;
+  }
+  return std::nullopt;
+}
+
+std::string_view writes_whole_files(std::string_view directory, std::string_view name) {
+  for (const WholeFiles& known : whole_files()) {
+    if (directory.starts_with(known.directory_prefix) && name.starts_with(known.prefix) &&
+        matches(name, known.name)) {
+      return known.runtime;
+    }
+  }
+  return {};
+}
+
+}  // namespace spillfs::fs
