@@ -14,6 +14,7 @@
 #include "fs/mount_request.h"
 #include "fs/mountpoint.h"
 #include "fs/options.h"
+#include "fs/service_manager.h"
 #include "fs/supervisor.h"
 
 namespace spillfs::fs {
@@ -40,6 +41,12 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
                         const std::function<void()>& ready) {
   if (auto log = set_up_log(options.log_level, {}); !log) {
     return report(log.error(), kExitSystem, streams);
+  }
+  if (command.foreground) {
+    if (const auto kept = take_kept(request)) {
+      const auto ended = supervise_on(kept->what, kept->options);
+      return ended ? *ended : report(ended.error(), kExitSystem, streams);
+    }
   }
   std::vector<std::string> directories = options.data;
   directories.push_back(request.store);

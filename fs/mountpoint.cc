@@ -9,12 +9,9 @@
 #include "fs/fuse_mount.h"
 
 namespace spillfs::fs {
-namespace {
-
 namespace files = std::filesystem;
 
-// Without looking into the last part: a dead mount can't be looked into.
-Result<std::string> absolute_path(const std::string& path) {
+Result<std::string> absolute_mountpoint(const std::string& path) {
   files::path plain = files::absolute(path).lexically_normal();
   if (plain.filename().empty()) plain = plain.parent_path();
   std::error_code error;
@@ -23,12 +20,10 @@ Result<std::string> absolute_path(const std::string& path) {
   return (parent / plain.filename()).string();
 }
 
-}  // namespace
-
 Result<std::string> check_mountpoint(const std::string& mountpoint,
                                      const std::vector<std::string>& directories) {
   if (mountpoint.empty()) return fail(ENOENT, "the mountpoint has no name; give a directory");
-  std::string path = SPILLFS_TRY(absolute_path(mountpoint));
+  std::string path = SPILLFS_TRY(absolute_mountpoint(mountpoint));
   if (is_dead_mount(path)) {
     spdlog::warn("clearing away the dead mount on {}", path);
     SPILLFS_TRY(unmount_fuse(path));

@@ -9,6 +9,9 @@
 
 namespace spillfs::fs {
 
+// Without looking into its last part: a dead mount can't be looked into.
+Result<std::string> absolute_mountpoint(const std::string& path);
+
 // What is wrong with a mountpoint, in a sentence; clears away a dead mount first. Returns it as an
 // absolute path.
 Result<std::string> check_mountpoint(const std::string& mountpoint,

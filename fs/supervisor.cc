@@ -3,133 +3,53 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <optional>
-#include <string_view>
 #include <thread>
 #include <tuple>
 #include <utility>
 
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_mount.h"
+#include "fs/log.h"
 #include "fs/mount_request.h"
+#include "fs/service_manager.h"
+#include "fs/start_report.h"
+#include "fs/successor.h"
 #include "fs/worker.h"
 
 namespace spillfs::fs {
 namespace {
 
-namespace files = std::filesystem;
-
 sigset_t supervisor_signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&signals, signal);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&signals, signal);
   return signals;
 }
 
 using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::milliseconds kProbePause{10};
-constexpr std::chrono::seconds kProbePatience{10};
-constexpr int kForever = -1;
-constexpr int kUpgradePatience = 60'000;  // milliseconds
-
-// "+nanoseconds"; one that gives no time has served for as long as there is.
-Clock::time_point time_in(std::string_view text) {
-  std::int64_t count = 0;
-  std::from_chars(text.data() + 1, text.data() + text.size(), count);
-  return Clock::time_point(std::chrono::nanoseconds(count));
-}
-
-// Until the worker serves: since when it does, or what went wrong.
-Result<Clock::time_point> await_worker(const Fd& pipe, int patience = kForever) {
-  std::string text;
-  std::array<char, 4096> part{};
-  for (;;) {
-    pollfd readable{.fd = pipe.get(), .events = POLLIN, .revents = 0};
-    if (::poll(&readable, 1, patience) == 0) return fail(ETIMEDOUT, "the worker does not come up");
-    const ssize_t got = ::read(pipe.get(), part.data(), part.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    text.append(part.data(), static_cast<std::size_t>(got));
-    if (text.starts_with('+')) return time_in(text);
-  }
-  const std::size_t line = text.find('\n');
-  if (line == std::string::npos) return fail(EIO, "the worker died at its start; see the log");
-  return fail(std::stoi(text.substr(0, line)), text.substr(line + 1));
-}
-
-void leave_terminal() {
-  const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
-  if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
-}
 
 // A worker that dies sooner than this after it came to serve has not lived; after so many of them
 // in a row there is no point in another one.
 constexpr std::chrono::seconds kLived{1};
 constexpr unsigned kMostEarlyDeaths = 8;
 constexpr std::chrono::milliseconds kFirstPause{10};
+constexpr std::chrono::seconds kUpgradePatience{60};
 constexpr unsigned kMostForks = 9;  // while there are no processes or no memory: 10 s
-
-// Of the program that runs now, also when another lies there meanwhile.
-std::string own_program() {
-  std::error_code error;
-  std::string path = files::read_symlink("/proc/self/exe", error).string();
-  constexpr std::string_view kGone = " (deleted)";
-  if (path.ends_with(kGone)) path.resize(path.size() - kGone.size());
-  return path;
-}
-
-constexpr pid_t kNoProcess = -1;  // never to be signalled: kill(-1) goes to every process there is
-
-// Ends a process, if it is one, and waits for it.
-void stop_for_good(pid_t& process) {
-  const pid_t ending = std::exchange(process, kNoProcess);
-  if (ending <= 0) return;
-  ::kill(ending, SIGKILL);
-  ::waitpid(ending, nullptr, 0);
-}
-
-// In a child that was forked for it.
-[[noreturn]] void run_program(const std::string& program, const char* how, const Fd& hand_over) {
-  const std::string file = std::to_string(hand_over.get());
-  ::execl(program.c_str(), "spillfs", "take-over", how, file.c_str(), nullptr);
-  ::_exit(EXIT_FAILURE);
-}
-
-// Whether `program` says that it can go on with the mount.
-Result<> probe(const std::string& program, const HandOver& what) {
-  const Fd file = SPILLFS_TRY(write_hand_over(what));
-  pid_t child = ::fork();
-  if (child < 0) return fail_errno(errno, "fork to try " + program);
-  if (child == 0) run_program(program, "--probe", file);
-  for (auto waited = kProbePause; waited < kProbePatience; waited += kProbePause) {
-    int status = 0;
-    if (::waitpid(child, &status, WNOHANG) == child) {
-      if (WIFEXITED(status) && WEXITSTATUS(status) == kExitSuccess) return {};
-      return fail(ENOEXEC, program + " does not say that it can go on with this mount");
-    }
-    std::this_thread::sleep_for(kProbePause);
-  }
-  stop_for_good(child);
-  return fail(ETIMEDOUT, program + " does not say whether it can go on with this mount");
-}
 
 class Supervisor {
  public:
-  explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {}
+  explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {
+    ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
+  }
   Result<> start();
   Result<> go_on(const HandOver& what);
   ExitCode wait();
@@ -143,7 +63,10 @@ class Supervisor {
   Result<> fork_process();
   Result<> fork_worker(Volume::Start start);
   [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
+  Result<Clock::time_point> await_worker(std::optional<Clock::duration> patience = {});
+  int next_signal();
   void stop_worker();
+  std::optional<ExitCode> leave();
   std::optional<ExitCode> worker_ended(int status);
   bool restart();
   ExitCode end(const std::string& how);
@@ -154,8 +77,10 @@ class Supervisor {
   Result<Clock::time_point> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
+  const sigset_t signals_ = supervisor_signals();
   MountPlan plan_;       // its options change when the mount is reloaded
   std::string program_;  // where a newer one is looked for
+  ServiceManager service_;
   std::vector<std::byte> init_;
   Fd fuse_;
   Fd staging_;
@@ -185,6 +110,7 @@ Result<> Supervisor::start() {
   }
   read_ahead();
   if (plan_.background) leave_terminal();
+  if (may_restart_ && !plan_.background) service_.keep(hand_over());
   return {};
 }
 
@@ -204,7 +130,7 @@ Result<> Supervisor::start_first_worker() {
   }
   counts_ = SPILLFS_TRY(map_counts(counts_memory_));
   SPILLFS_TRY(fork_worker(Volume::Start::kMount));
-  serves_ = await_worker(from_worker_);
+  serves_ = await_worker();
   if (serves_) return {};
   ::waitpid(worker_, nullptr, 0);
   return tl::unexpected(serves_.error());
@@ -221,6 +147,7 @@ Result<Fd> Supervisor::open_pipe() {
 // Comes back twice; in the child worker_ is 0.
 Result<> Supervisor::fork_process() {
   serves_ = fail(EAGAIN, "not known yet");
+  counts_->serving = 0;
   worker_ = ::fork();
   return worker_ < 0 ? fail_errno(errno, "fork the worker") : Result<>();
 }
@@ -250,13 +177,33 @@ void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
             std::move(ready));
 }
 
+// Until the worker serves: since when it does, or what went wrong.
+Result<Clock::time_point> Supervisor::await_worker(std::optional<Clock::duration> patience) {
+  const auto begin = Clock::now();
+  StartReport report;
+  while (!patience || Clock::now() - begin < *patience) {
+    service_.tell(*counts_);
+    if (const auto told = report.read(from_worker_, service_.pause())) return *told;
+  }
+  return fail(ETIMEDOUT, "the worker does not come up");
+}
+
+// Or none, when it is time to tell the service manager something.
+int Supervisor::next_signal() {
+  service_.tell(*counts_);
+  const auto pause = service_.pause().count();
+  const timespec until{.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1'000'000};
+  return ::sigtimedwait(&signals_, nullptr, &until);
+}
+
 ExitCode Supervisor::wait() {
-  const sigset_t signals = supervisor_signals();
   for (;;) {
-    siginfo_t info{};
-    const int signal = ::sigwaitinfo(&signals, &info);
+    const int signal = next_signal();
     if (signal == SIGTERM || signal == SIGINT) stop_worker();
     if (signal == SIGHUP && !stopping_) upgrade();
+    if (signal == SIGUSR2) {
+      if (const auto code = leave()) return *code;
+    }
     int status = 0;
     if (worker_ == kNoProcess) return end("fork failed");
     if (::waitpid(worker_, &status, WNOHANG) != worker_) continue;
@@ -264,8 +211,18 @@ ExitCode Supervisor::wait() {
   }
 }
 
+// For a daemon that goes on with what the service manager keeps.
+std::optional<ExitCode> Supervisor::leave() {
+  if (!service_.keeps() || stopping_) return std::nullopt;
+  service_.stopping();
+  stop_for_good(worker_);
+  spdlog::info("leaves the mount on {} to the next daemon", plan_.mountpoint);
+  return kExitSuccess;
+}
+
 void Supervisor::stop_worker() {
   stopping_ = true;
+  service_.stopping();
   if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {
     spdlog::error("{}", describe(done.error()));
   }
@@ -279,7 +236,7 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
   worker_ = kNoProcess;
   if (!may_restart_ || (stopping_ && std::exchange(died_stopping_, true))) return end(how);
-  if (!serves_) serves_ = await_worker(from_worker_);
+  if (!serves_) serves_ = await_worker();
   if (!serves_) spdlog::error("{}", describe(serves_.error()));
   const bool lived = serves_ && Clock::now() - *serves_ >= kLived;
   early_deaths_ = lived ? 0 : early_deaths_ + 1;
@@ -325,6 +282,7 @@ HandOver Supervisor::hand_over() const {
 // becomes that program as well. What the configuration file says by now counts from then on.
 void Supervisor::upgrade() {
   Wishes before{plan_.options, plan_.given};
+  service_.reloading();
   const auto good = prepare_upgrade();
   if (!good) return upgrade_failed(good.error(), std::move(before));
   stop_for_good(worker_);
@@ -346,12 +304,13 @@ Result<> Supervisor::prepare_upgrade() {
     plan_.given = SPILLFS_TRY(read_again(plan_.config_file, plan_.given));
     plan_.options = SPILLFS_TRY(parse_options(plan_.given));
   }
-  return probe(program_, hand_over());
+  return probe_program(program_, hand_over());
 }
 
 void Supervisor::upgrade_failed(const Error& why, Wishes before) {
   std::tie(plan_.options, plan_.given) = std::move(before);
   ++counts_->failed_upgrades;
+  service_.reloaded();
   spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
 }
 
@@ -366,7 +325,7 @@ Result<Clock::time_point> Supervisor::start_worker_of(const std::string& program
     run_program(program, "--worker", file);
   }
   to_supervisor.reset();
-  return await_worker(from_worker_, kUpgradePatience);
+  return await_worker(kUpgradePatience);
 }
 
 // Comes back only if it can't: then this program goes on as the supervisor, which is no harm.
@@ -378,9 +337,11 @@ void Supervisor::become(const std::string& program) {
   }
   spdlog::error("start {}: {}", program, std::generic_category().message(errno));
   static_cast<void>(set_across_exec(what, Across::kClose));
+  service_.reloaded();
 }
 
-// The new program begins here, in the process of the old one.
+// The new program begins here, in the process of the old one. Where nothing serves the mount, as
+// the service manager has kept it, wait() looks after the worker.
 Result<> Supervisor::go_on(const HandOver& what) {
   init_ = what.init;
   fuse_ = Fd(what.fuse);
@@ -393,11 +354,16 @@ Result<> Supervisor::go_on(const HandOver& what) {
   program_ = what.program;
   worker_ = what.worker;
   serves_ = Clock::now();
-  return {};
+  if (!plan_.background) service_.keep(hand_over());
+  if (worker_ > 0) return {};
+  read_ahead();
+  ++counts_->restarts;
+  return fork_worker(Volume::Start::kRestart);
 }
 
 // The last copy of the descriptor goes with it, so whoever still waits for the mount is told.
 ExitCode Supervisor::end(const std::string& how) {
+  service_.forget();
   fuse_.reset();
   if (!stopping_ && is_dead_mount(plan_.mountpoint)) {
     if (auto done = unmount_fuse(plan_.mountpoint); !done) {
@@ -413,8 +379,6 @@ ExitCode Supervisor::end(const std::string& how) {
 }  // namespace
 
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
-  const sigset_t signals = supervisor_signals();
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   Supervisor supervisor(std::move(plan));
   SPILLFS_TRY(supervisor.start());
   ready();
@@ -422,8 +386,6 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
 }
 
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options) {
-  const sigset_t signals = supervisor_signals();
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock))),
                          .mountpoint = what.mountpoint,
                          .options = options,

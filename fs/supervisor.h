@@ -29,9 +29,10 @@ struct MountPlan {
 // mount can be used. Errors are those before that.
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready);
 
-// As supervise(), in the place of the program that has supervised the mount so far: SIGHUP had it
-// look for a new one where it was started from. A worker of this one serves already.
-// `options` are those of `what`.
+// As supervise(), in the place of a program that has supervised the mount so far: SIGHUP had it
+// look for a new one where it was started from, and a worker of that one serves already; or it has
+// ended and nothing serves what the service manager kept. SIGUSR2 ends it in that way. `options`
+// are those of `what`.
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options);
 
 }  // namespace spillfs::fs

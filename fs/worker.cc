@@ -23,6 +23,7 @@
 #include "fs/config_text.h"
 #include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
+#include "fs/heartbeat.h"
 #include "fs/memory_pressure.h"
 #include "fs/object_folder.h"
 #include "fs/process_identity.h"
@@ -199,6 +200,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  Heartbeat heartbeat(*start.counts);
   KernelFeatures kernel = features_of(start.init, start.options.without);
   const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
   const bool again = start.start == Volume::Start::kRestart;
@@ -238,6 +240,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .requests = &requests,
                                      .slow = &slow}));
   table.note_backing(probed);  // the volume has given back what was beyond the highest known
+  const Heartbeat::Proof proof(heartbeat, *volume, slow);
   const StopOnSignal stop(*session);
   std::optional<BackgroundReaper> reaper;
   if (start.options.reap) {

@@ -20,6 +20,11 @@ struct SupervisorCounts {
   std::atomic<std::uint32_t> restarts;
   std::atomic<std::uint32_t> upgrades;
   std::atomic<std::uint32_t> failed_upgrades;
+  // By Heartbeat in the worker.
+  std::atomic<std::uint32_t> beats;
+  std::atomic<std::uint32_t> serving;  // 0: it recovers
+  std::atomic<std::uint64_t> files;
+  std::atomic<std::uint64_t> bytes;
 };
 // As long as the process lives. A fresh memfd becomes zeros.
 Result<SupervisorCounts*> map_counts(const Fd& memory);
@@ -30,7 +35,7 @@ struct WorkerStart {
   Fd staging;                   // memfd of the staging arena
   Fd open_files;                // memfd of the table of open files
   Volume::Start start = Volume::Start::kMount;
-  const SupervisorCounts* counts = nullptr;
+  SupervisorCounts* counts = nullptr;
   const Store* store = nullptr;
   MountOptions options;
   std::string mountpoint;  // for status only; never looked into

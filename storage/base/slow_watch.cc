@@ -43,6 +43,17 @@ void SlowWatch::end(Operation& operation) {
   running_.pop_back();
 }
 
+bool SlowWatch::stuck(std::chrono::milliseconds limit) {
+  const auto latest = std::chrono::steady_clock::now() - limit;
+  MutexLock lock(mutex_);
+  bool late = false;
+  for (const Operation* operation : running_) {
+    if (!operation->object_.empty()) return false;
+    late = late || operation->begin_ <= latest;
+  }
+  return late;
+}
+
 void SlowWatch::look(const std::stop_token& stop) {
   MutexLock lock(mutex_);
   while (!stop.stop_requested()) {

@@ -44,6 +44,10 @@ class SlowWatch {
   // Operations that took too long so far, running ones included.
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
+  // Whether an operation without an object, such as a request, has been running for `limit` while
+  // none is under way that has one, such as a disk's.
+  [[nodiscard]] bool stuck(std::chrono::milliseconds limit) EXCLUDES(mutex_);
+
  private:
   void begin(Operation& operation) EXCLUDES(mutex_);
   void end(Operation& operation) EXCLUDES(mutex_);

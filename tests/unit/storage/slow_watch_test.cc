@@ -65,6 +65,20 @@ TEST(SlowWatch, SaysNothingOfQuickOnes) {
   EXPECT_EQ(log.text(), "");
 }
 
+TEST(SlowWatch, IsStuckInWhatWaitsForNoDisk) {
+  constexpr std::chrono::milliseconds kNone{0};
+  SlowWatch watch(std::chrono::hours(1));
+  EXPECT_FALSE(watch.stuck(kNone));
+  const SlowWatch::Operation request(&watch, "WRITE", "", 42);
+  EXPECT_FALSE(watch.stuck(std::chrono::hours(1)));
+  EXPECT_TRUE(watch.stuck(kNone));
+  {
+    const SlowWatch::Operation disk(&watch, "write", "segments/1.private");
+    EXPECT_FALSE(watch.stuck(kNone));
+  }
+  EXPECT_TRUE(watch.stuck(kNone));
+}
+
 TEST(SlowWatch, IsNotNeeded) { const SlowWatch::Operation none(nullptr, "read", "x"); }
 
 }  // namespace

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/service_manager.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <map>
+#include <string_view>
+
+#include "fs/fuse_mount.h"
+#include "fs/mountpoint.h"
+
+namespace spillfs::fs {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds kPause = 5s;
+constexpr std::chrono::milliseconds kShortPause = 50ms;  // while it starts
+constexpr std::chrono::microseconds kMoreTime = 30s;     // than TimeoutStartSec, while it recovers
+constexpr std::chrono::microseconds kBarrierPatience = 5s;  // for systemd to do what it was told
+
+struct Kept {
+  const char* name;
+  int HandOver::*descriptor;
+};
+constexpr std::array<Kept, 5> kKept{{{"fuse", &HandOver::fuse},
+                                     {"staging", &HandOver::staging},
+                                     {"open-files", &HandOver::open_files},
+                                     {"counts", &HandOver::counts},
+                                     {"lock", &HandOver::lock}}};
+constexpr const char* kHandOver = "hand-over";
+
+// False where there is no systemd, or it can't be told.
+bool notify(const std::string& text) { return ::sd_notify(0, text.c_str()) > 0; }
+
+bool store_descriptor(const char* name, int file) {
+  // Without FDPOLL=0 systemd would wake for every request of the mount.
+  const std::string text = fmt::format("FDSTORE=1\nFDNAME={}\nFDPOLL=0", name);
+  return ::sd_pid_notify_with_fds(0, 0, text.c_str(), &file, 1) > 0;
+}
+
+void remove_descriptors() {
+  for (const Kept& kept : kKept) notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kept.name));
+  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kHandOver));
+  ::sd_notify_barrier(0, static_cast<std::uint64_t>(kBarrierPatience.count()));
+}
+
+std::uint64_t monotonic_now() {  // microseconds
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+}  // namespace
+
+std::string ServiceManager::state_text(const SupervisorCounts& counts) const {
+  if (state_ == State::kStopping) return "unmounting…";
+  if (state_ == State::kReloading) return "upgrading…";
+  if (counts.serving == 0) return "recovering…";
+  return fmt::format("{} files, {:.1f} MiB used, {} restarts", counts.files.load(),
+                     static_cast<double>(counts.bytes.load()) / static_cast<double>(kMiB),
+                     counts.restarts.load());
+}
+
+void ServiceManager::tell(const SupervisorCounts& counts) {
+  if (state_ == State::kStarting && counts.serving != 0) reloaded();
+  std::string text = "STATUS=" + state_text(counts);
+  if (state_ == State::kStarting)
+    text += fmt::format("\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
+  const std::uint32_t beats = counts.beats;
+  if (std::exchange(beats_, beats) != beats) text += "\nWATCHDOG=1";
+  notify(text);
+}
+
+std::chrono::milliseconds ServiceManager::pause() const {
+  if (state_ == State::kStarting) return kShortPause;
+  std::uint64_t limit = 0;  // microseconds
+  if (::sd_watchdog_enabled(0, &limit) <= 0) return kPause;
+  return std::min<std::chrono::milliseconds>(kPause, std::chrono::milliseconds(limit / 4000));
+}
+
+void ServiceManager::reloading() {
+  state_ = State::kReloading;
+  notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading…", monotonic_now()));
+}
+
+void ServiceManager::reloaded() {
+  state_ = State::kServing;
+  notify("READY=1");
+}
+
+void ServiceManager::stopping() {
+  state_ = State::kStopping;
+  notify("STOPPING=1\nSTATUS=unmounting…");
+}
+
+void ServiceManager::keep(const HandOver& what) {
+  if (std::getenv("NOTIFY_SOCKET") == nullptr) return;
+  const auto file = write_hand_over(what);
+  if (!file) return spdlog::warn("a restart will unmount: {}", describe(file.error()));
+  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kHandOver));  // of the program before
+  keeps_ = store_descriptor(kHandOver, file->get()) &&
+           std::all_of(kKept.begin(), kKept.end(), [&](const Kept& kept) {
+             return store_descriptor(kept.name, what.*kept.descriptor);
+           });
+}
+
+void ServiceManager::forget() {
+  if (std::exchange(keeps_, false)) remove_descriptors();
+}
+
+namespace {
+
+using Descriptors = std::map<std::string, Fd>;
+
+// All that systemd passes, by name.
+Descriptors passed_descriptors() {
+  Descriptors found;
+  char** names = nullptr;
+  const int count = ::sd_listen_fds_with_names(1, &names);
+  for (int i = 0; i < count; ++i) {
+    found[names[i]] = Fd(SD_LISTEN_FDS_START + i);
+    std::free(names[i]);  // NOLINT: from libsystemd
+  }
+  std::free(names);  // NOLINT: from libsystemd
+  return found;
+}
+
+Result<HandOver> to_hand_over(const Descriptors& passed) {
+  const auto file = passed.find(kHandOver);
+  if (file == passed.end()) return fail(ENOENT, "it has no hand-over");
+  HandOver what = SPILLFS_TRY(read_hand_over(file->second.get()));
+  what.supervisor = ::getpid();
+  what.worker = 0;
+  for (const Kept& kept : kKept) {
+    const auto found = passed.find(kept.name);
+    if (found == passed.end()) return fail(ENOENT, fmt::format("it has no {}", kept.name));
+    what.*kept.descriptor = found->second.get();
+  }
+  return what;
+}
+
+bool is_connection(int file) {
+  struct stat kept {};
+  struct stat wanted {};
+  return ::fstat(file, &kept) == 0 && ::stat("/dev/fuse", &wanted) == 0 && S_ISCHR(kept.st_mode) &&
+         kept.st_rdev == wanted.st_rdev;
+}
+
+// Whether the mount is still there, and the one that is wanted.
+Result<> check(const HandOver& what, const std::string& store, const std::string& mountpoint) {
+  std::error_code error;
+  if (!std::filesystem::equivalent(what.store, store, error) || error) {
+    return fail(ESTALE, "it is of the store " + what.store);
+  }
+  if (what.mountpoint != SPILLFS_TRY(absolute_mountpoint(mountpoint))) {
+    return fail(ESTALE, "it is on " + what.mountpoint);
+  }
+  if (!is_connection(what.fuse)) return fail(EBADF, "its descriptor is not one of FUSE");
+  pollfd connection{.fd = what.fuse, .events = 0, .revents = 0};
+  if (!is_mounted(what.mountpoint) || ::poll(&connection, 1, 0) != 0) {
+    return fail(ESTALE, "it has ended");
+  }
+  return {};
+}
+
+Result<KeptMount> to_mount(const Descriptors& passed, const MountRequest& request) {
+  KeptMount mount{.what = SPILLFS_TRY(to_hand_over(passed)), .options = {}};
+  SPILLFS_TRY(check(mount.what, request.store, request.mountpoint));
+  const MountOptions before = SPILLFS_TRY(parse_options(mount.what.options));
+  mount.what.options = request.options;
+  mount.what.config_file = request.config_file;
+  SPILLFS_TRY(keep_what_stays(before, mount.what.options));
+  mount.options = SPILLFS_TRY(parse_options(mount.what.options));
+  return mount;
+}
+
+// Systemd's copies, too: the store's lock and the connection are as free as if nothing had been
+// kept.
+void let_go(const Descriptors& passed, const std::string& mountpoint) {
+  const auto what = to_hand_over(passed);
+  const std::string path = what ? what->mountpoint : mountpoint;
+  if (is_mounted(path)) {
+    if (auto done = unmount_fuse(path); !done) spdlog::error("{}", describe(done.error()));
+  }
+  remove_descriptors();
+}
+
+}  // namespace
+
+std::optional<KeptMount> take_kept(const MountRequest& request) {
+  Descriptors passed = passed_descriptors();
+  if (passed.empty()) return std::nullopt;
+  auto mount = to_mount(passed, request);
+  if (!mount) {
+    spdlog::warn("the mount that was kept is let go: {}", describe(mount.error()));
+    let_go(passed, request.mountpoint);
+    return std::nullopt;
+  }
+  for (const Kept& kept : kKept) static_cast<void>(passed.at(kept.name).release());
+  spdlog::info("goes on with the mount on {}", mount->what.mountpoint);
+  return *std::move(mount);
+}
+
+}  // namespace spillfs::fs

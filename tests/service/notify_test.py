@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon tells a service manager (sd_notify(3)), and that the next one goes on with what was
+kept of its mount; the test is the service manager."""
+import array
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import mounted as m
+
+m.need_fuse()
+m.limit_time(100)
+NAMES = {"hand-over", "fuse", "staging", "open-files", "counts", "lock"}
+
+
+class Manager:
+    """Takes messages and descriptors as systemd does."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.messages = []
+        self.kept = {}
+        self.thread = threading.Thread(target=self.receive, daemon=True)
+        self.thread.start()
+
+    def receive(self):
+        while True:
+            text, ancillary, _, _ = self.socket.recvmsg(1 << 16, 1 << 12)
+            if text == b"end":
+                return
+            files = array.array("i")
+            for _, _, data in ancillary:
+                files.frombytes(data)
+            fields = dict(line.split("=", 1) for line in text.decode().splitlines())
+            if "FDSTOREREMOVE" in fields and fields["FDNAME"] in self.kept:
+                os.close(self.kept.pop(fields["FDNAME"]))
+            if "FDSTORE" in fields and fields["FDNAME"] not in self.kept:
+                self.kept[fields["FDNAME"]] = files.pop()
+            for file in files:  # a barrier's, or of what is kept already
+                os.close(file)
+            self.messages.append(fields)
+
+    def told(self, **wanted):
+        return any(all(fields.get(name) == value for name, value in wanted.items())
+                   for fields in list(self.messages))
+
+    def names(self):
+        return [name for fields in list(self.messages) for name in fields]
+
+    def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as me:
+            me.sendto(b"end", self.path)
+        self.thread.join(10)
+        self.socket.close()
+        for file in self.kept.values():
+            os.close(file)
+
+
+class Notify(unittest.TestCase):
+    def setUp(self):
+        self.store = m.Mounted()
+        self.addCleanup(self.store.close)
+        self.manager = Manager(self.store.root / "notify")
+        self.addCleanup(self.manager.close)
+
+    def start(self, *options, files=None, ready=True):
+        """As systemd starts a service; `files` are passed from 3 on, as LISTEN_FDS says."""
+        env = {**os.environ, "NOTIFY_SOCKET": self.manager.path, "WATCHDOG_USEC": "1000000"}
+        if files:
+            env.update(LISTEN_FDS=str(len(files)), LISTEN_FDNAMES=":".join(files))
+
+        def pass_files():
+            os.environ["LISTEN_PID"] = env["LISTEN_PID"] = str(os.getpid())
+            copies = [os.dup(file) for file in files.values()]
+            high = [os.dup2(file, 100 + at) for at, file in enumerate(copies)]
+            for at, file in enumerate(high):
+                os.dup2(file, 3 + at)
+            os.closerange(3 + len(high), 200)
+            os.execve(m.PROGRAM, words, env)
+
+        both = ",".join(filter(None, (os.environ.get("SPILLFS_MOUNT_OPTIONS"), *options)))
+        words = [m.PROGRAM, "mount", "-f", str(self.store.store), str(self.store.path),
+                 *(["-o", both] if both else [])]
+        self.manager.messages.clear()
+        with open(self.store.log_path(), "ab") as log:
+            self.store.process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, close_fds=not files,
+                preexec_fn=pass_files if files else None)
+        if ready:
+            m.wait_until(lambda: self.manager.told(READY="1") or self.store.ended(), 30, "ready")
+            self.assertFalse(self.store.ended(), self.store.log())
+
+    def end(self):
+        self.store.process.terminate()
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+        self.assertFalse(m.is_mounted(self.store.path))
+        self.store.check()
+
+    def leave(self):
+        self.store.process.send_signal(signal.SIGUSR2)
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+
+    def size(self, name):
+        path = self.store.path / name
+        return path.stat().st_size if path.exists() else None
+
+    def need_restarts(self):
+        if not self.store.goes_on():
+            self.skipTest("this kernel can't send requests again, or is told not to")
+
+    def test_says_how_it_is(self):
+        self.start()
+        self.assertTrue(self.store.serves())
+        first = next(fields for fields in self.manager.messages if "READY" in fields)
+        before = self.manager.messages[:self.manager.messages.index(first)]
+        self.assertTrue(any("EXTEND_TIMEOUT_USEC" in fields for fields in before))
+        self.assertIn("recovering…", [fields.get("STATUS") for fields in before])
+        count = len(self.manager.messages)
+        m.wait_until(lambda: "WATCHDOG" in [name for fields in self.manager.messages[count:]
+                                            for name in fields], 10, "a sign of life")
+        (self.store.path / "file").write_bytes(b"x" * (1 << 20))
+        m.wait_until(lambda: any("1.0 MiB used, 0 restarts" in fields.get("STATUS", "")
+                                 for fields in list(self.manager.messages)), 10, "the bytes")
+        self.end()
+        self.assertTrue(self.manager.told(STOPPING="1"))
+        self.assertEqual(self.manager.kept, {})
+
+    def test_an_upgrade_is_a_reload(self):
+        self.start()
+        self.need_restarts()
+        self.assertEqual(set(self.manager.kept), NAMES)
+        self.manager.messages.clear()
+        self.store.process.send_signal(signal.SIGHUP)
+        m.wait_until(lambda: self.manager.told(READY="1"), 30, "reloaded")
+        names = self.manager.names()
+        self.assertLess(names.index("RELOADING"), names.index("READY"))
+        self.assertIn("MONOTONIC_USEC", names)
+        self.assertEqual(self.store.status()["upgrades"], 1)
+        m.wait_until(lambda: set(self.manager.kept) == NAMES, 10, "kept by the new program")
+        self.end()
+
+    def test_the_next_daemon_goes_on(self):
+        self.start()
+        self.need_restarts()
+        # In a process of its own: a child of ours that closed its copy would wait for the daemon that
+        # it is to become.
+        with subprocess.Popen(["sh", "-c", f"exec cat > {self.store.path}/open"],
+                              stdin=subprocess.PIPE, bufsize=0) as client:
+            client.stdin.write(b"before")
+            m.wait_until(lambda: self.size("open") == 6, 10, "it is written")
+            self.leave()
+            self.assertTrue(m.is_mounted(self.store.path))
+            self.start("quota=1GiB,staging=32MiB", files=self.manager.kept)
+            client.stdin.write(b"after")
+            client.stdin.close()
+            self.assertEqual(client.wait(30), 0)
+        self.assertEqual(self.store.status()["quota_bytes"], 1 << 30)
+        self.assertIn("staging stays 64MiB", self.store.log())
+        self.store.kill_worker()
+        self.assertEqual((self.store.path / "open").read_bytes(), b"beforeafter")
+        self.end()
+
+    def test_a_new_mount_where_what_was_kept_can_not_be_used(self):
+        self.start()
+        self.need_restarts()
+        with open(self.store.root / "junk", "wb") as junk:
+            junk.write(b"{}")
+        with open(self.store.root / "junk", "rb") as junk:
+            for change in ({"hand-over": junk.fileno()}, {"staging": None}, {"fuse": junk.fileno()}):
+                (self.store.path / "closed").write_bytes(b"kept")
+                self.leave()
+                files = {name: file for name, file in {**self.manager.kept, **change}.items()
+                         if file is not None}
+                self.start(files=files)
+                self.assertIn("the mount that was kept is let go", self.store.log())
+                self.store.log_path().write_text("")
+                self.assertEqual((self.store.path / "closed").read_bytes(), b"kept")
+                self.assertEqual(self.store.status()["restarts"], 0)
+                self.assertEqual(set(self.manager.kept), NAMES)
+        self.end()
+
+    def test_another_store_in_its_place(self):
+        self.start()
+        self.need_restarts()
+        (self.store.path / "closed").write_bytes(b"kept")
+        self.leave()
+        first, self.store.store = self.store.store, self.store.root / "other"
+        self.start(files=self.manager.kept)
+        self.assertEqual(os.listdir(self.store.path), [])
+        self.end()
+        self.store.store = first
+        self.store.check()
+
+    def test_no_one_is_left_the_mount_without_a_manager(self):
+        self.store.mount()
+        self.store.process.send_signal(signal.SIGUSR2)
+        self.store.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.store.process.wait(30), 0)
+        self.assertFalse(m.is_mounted(self.store.path))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service under a real systemd: ready when it serves, upgraded by a reload, and the mount goes on
+over a restart of the service and the death of any of its processes."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import machine, mounted as m
+
+m.need_fuse()
+m.limit_time(170)
+machine.own_mounts()
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+UNIT = "spillfs@test.service"
+FOR_THE_TEST = """
+[Unit]
+StartLimitBurst=50
+[Service]
+WatchdogSec=4
+"""
+THRESHOLD = 40  # of systemd's 100 points of exposure
+
+
+class Service(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.machine = machine.Machine()
+        cls.addClassCleanup(cls.machine.close)
+        cls.data = cls.machine.folder / "data"
+        (cls.data / "mnt").mkdir(parents=True)
+        root = cls.machine.root
+        shutil.copy(m.PROGRAM, root / "usr/bin/spillfs")
+        units = root / "etc/systemd/system"
+        shutil.copy(ROOT / "systemd/spillfs@.service", units)
+        (units / f"{UNIT}.d").mkdir()
+        (units / f"{UNIT}.d/test.conf").write_text(FOR_THE_TEST)
+        (root / "etc/spillfs").mkdir(exist_ok=True)
+        cls.machine.boot(cls.data)
+        cls.mount = cls.machine.inside(cls.data / "mnt")
+        cls.configure()
+
+    @classmethod
+    def configure(cls, *lines):
+        names = [f"{name} = \"{cls.data / path}\"" for name, path in
+                 (("store", "store"), ("mountpoint", "mnt"))]
+        cls.machine.inside("/etc/spillfs/test.toml").write_text("\n".join([*names, *lines, ""]))
+
+    def setUp(self):
+        self.configure()
+        self.ctl("start")
+        self.addCleanup(self.ctl, "stop")
+        if self.status()["when_the_worker_dies"] != "another goes on":
+            self.skipTest("this kernel can't send requests again")
+        self.before = self.status()
+
+    def ctl(self, verb, *words):
+        done = self.machine.run("systemctl", verb, UNIT, *words, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr + self.journal())
+        return done.stdout
+
+    def show(self, name):
+        return self.ctl("show", f"--property={name}", "--value").strip()
+
+    def journal(self):
+        return self.machine.run("journalctl", "--unit", UNIT, "--output=cat", check=False).stdout
+
+    def status(self):
+        return json.loads((self.mount / ".spillfs/status").read_text())
+
+    def processes(self):
+        """Supervisor and worker, by ids of this side."""
+        group = next(self.machine.group.rglob(UNIT))
+        supervisor, worker = map(int, (group / "cgroup.procs").read_text().split())
+        if pathlib.Path(f"/proc/{supervisor}/stat").read_text().split()[3] == str(worker):
+            supervisor, worker = worker, supervisor
+        return supervisor, worker
+
+    @contextlib.contextmanager
+    def goes_on(self):
+        """What clients have open works on over what is done inside, and none of them sees an error."""
+        written = []
+        stop = threading.Event()
+
+        def write():
+            number = 0
+            while not stop.is_set():
+                (self.mount / f"new{number % 10}").write_bytes(b"%d" % number)
+                written.append(number)
+                number += 1
+                time.sleep(0.001)
+
+        writer = threading.Thread(target=write)
+        with open(self.mount / "open", "w+b", buffering=0) as file:
+            file.write(b"before")
+            writer.start()
+            try:
+                yield
+                count = len(written)
+                m.wait_until(lambda: len(written) > count + 5 or not writer.is_alive(), 20, "writes")
+            finally:
+                stop.set()
+                writer.join(20)
+            self.assertTrue(written)
+            self.assertEqual((self.mount / f"new{written[-1] % 10}").read_bytes(), b"%d" % written[-1])
+            file.write(b"after")
+            self.assertEqual(os.pread(file.fileno(), 100, 0), b"beforeafter")
+
+    def wait_for(self, what, **numbers):
+        def reached():
+            now = self.status()
+            return all(now[name] - self.before[name] == value for name, value in numbers.items())
+        m.wait_until(reached, 30, what)
+
+    def test_is_ready_when_it_serves_and_unmounts_at_its_stop(self):
+        (self.mount / "file").write_bytes(b"x" * 5000)
+        self.assertEqual(self.show("ActiveState"), "active")
+        m.wait_until(lambda: "files" in self.show("StatusText"), 10, "the status")
+        self.ctl("stop")
+        self.assertFalse(os.path.ismount(self.mount))
+        self.assertEqual(self.show("Result"), "success")
+        self.assertEqual(self.show("NFileDescriptorStore"), "0")
+        self.ctl("start")
+        self.assertEqual((self.mount / "file").read_bytes(), b"x" * 5000)
+
+    def test_the_unit(self):
+        done = self.machine.run("systemd-analyze", "verify", "--man=no", UNIT, check=False)
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+        self.machine.run("systemd-analyze", "security", "--offline=true",
+                         f"--threshold={THRESHOLD}", "/etc/systemd/system/spillfs@.service")
+        self.assertIn("passthrough", self.before["kernel"].split("off:")[0])
+
+    def test_a_reload_is_an_upgrade(self):
+        self.configure("quota = \"7GiB\"")
+        with self.goes_on():
+            self.ctl("reload")
+            self.wait_for("the upgrade", upgrades=1)
+        self.assertEqual(self.status()["quota_bytes"], 7 << 30)
+        self.assertEqual(self.show("MainPID"), str(self.before["supervisor_pid"]))
+        m.wait_until(lambda: self.show("ActiveState") == "active", 10, "reloaded")
+
+    def test_a_restart_leaves_the_mount(self):
+        device = os.stat(self.mount).st_dev
+        self.configure("quota = \"5GiB\"")
+        with self.goes_on():
+            self.ctl("restart")
+            self.assertNotEqual(self.status()["supervisor_pid"], self.before["supervisor_pid"])
+        self.assertEqual(os.stat(self.mount).st_dev, device)
+        self.assertEqual(self.status()["quota_bytes"], 5 << 30)
+        self.assertIn("leaves the mount on", self.journal())
+
+    def test_the_worker_dies(self):
+        with self.goes_on():
+            _, worker = self.processes()
+            os.kill(worker, signal.SIGKILL)
+            self.wait_for("another worker", restarts=1)
+
+    def test_the_supervisor_dies(self):
+        with self.goes_on():
+            supervisor, _ = self.processes()
+            os.kill(supervisor, signal.SIGKILL)
+            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
+                         "another daemon")
+        self.assertIn("goes on with the mount on", self.journal())
+
+    def test_both_die(self):
+        with self.goes_on():
+            for pid in reversed(self.processes()):
+                os.kill(pid, signal.SIGKILL)
+            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
+                         "another daemon")
+
+    def test_a_worker_that_stands_still(self):
+        with self.goes_on():
+            _, worker = self.processes()
+            os.kill(worker, signal.SIGSTOP)
+            m.wait_until(lambda: "Watchdog timeout" in self.journal(), 20, "the watchdog")
+            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
+                         "another daemon")
+
+    def test_what_is_kept_of_a_mount_that_has_ended_is_dropped(self):
+        supervisor, worker = self.processes()
+        os.kill(worker, signal.SIGSTOP)
+        self.machine.run("umount", "--lazy", self.data / "mnt")
+        os.kill(supervisor, signal.SIGKILL)
+        m.wait_until(lambda: os.path.ismount(self.mount), 20, "a new mount")
+        self.assertIn("the mount that was kept is let go", self.journal())
+        self.assertEqual(self.status()["restarts"], 0)
+        (self.mount / "file").write_bytes(b"new")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
