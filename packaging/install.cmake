@@ -15,3 +15,6 @@ file(GLOB texts "${root}/${man}/man[158]/*spillfs*.[158]" "${root}/${doc}/change
 foreach(text ${texts})
   execute_process(COMMAND gzip --best --no-name --force "${text}" COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
+if(EXISTS "${root}/${man}/man8/mount.spillfs.8.gz")
+  file(CREATE_LINK mount.spillfs.8.gz "${root}/${man}/man8/umount.spillfs.8.gz" SYMBOLIC)
+endif()
