@@ -198,6 +198,12 @@ class Notify(unittest.TestCase):
         self.store.store = first
         self.store.check()
 
+    def test_nothing_is_kept_where_nothing_can_be_sent_again(self):
+        self.start("without=resend")
+        self.assertEqual(self.manager.kept, {})
+        self.store.process.send_signal(signal.SIGUSR2)
+        self.end()
+
     def test_no_one_is_left_the_mount_without_a_manager(self):
         self.store.mount()
         self.store.process.send_signal(signal.SIGUSR2)

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from support import machine, mounted as m
 
 m.need_fuse()
 m.limit_time(170)
-machine.own_mounts()
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+machine.own_mounts("systemd-nspawn", "nsenter")
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent.parent / "packaging/deb"
 UNIT = "spillfs@test.service"
 FOR_THE_TEST = """
 [Unit]
@@ -38,9 +37,10 @@ class Service(unittest.TestCase):
         cls.data = cls.machine.folder / "data"
         (cls.data / "mnt").mkdir(parents=True)
         root = cls.machine.root
-        shutil.copy(m.PROGRAM, root / "usr/bin/spillfs")
+        subprocess.run(["cmake", "--install", pathlib.Path(m.PROGRAM).resolve().parent, "--prefix",
+                        "/usr"], env={**os.environ, "DESTDIR": str(root)}, check=True,
+                       stdout=subprocess.DEVNULL)
         units = root / "etc/systemd/system"
-        shutil.copy(ROOT / "systemd/spillfs@.service", units)
         (units / f"{UNIT}.d").mkdir()
         (units / f"{UNIT}.d/test.conf").write_text(FOR_THE_TEST)
         (root / "etc/spillfs").mkdir(exist_ok=True)
@@ -135,7 +135,7 @@ class Service(unittest.TestCase):
         done = self.machine.run("systemd-analyze", "verify", "--man=no", UNIT, check=False)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
         self.machine.run("systemd-analyze", "security", "--offline=true",
-                         f"--threshold={THRESHOLD}", "/etc/systemd/system/spillfs@.service")
+                         f"--threshold={THRESHOLD}", "/usr/lib/systemd/system/spillfs@.service")
         self.assertIn("passthrough", self.before["kernel"].split("off:")[0])
 
     def test_a_reload_is_an_upgrade(self):
@@ -146,6 +146,18 @@ class Service(unittest.TestCase):
         self.assertEqual(self.status()["quota_bytes"], 7 << 30)
         self.assertEqual(self.show("MainPID"), str(self.before["supervisor_pid"]))
         m.wait_until(lambda: self.show("ActiveState") == "active", 10, "reloaded")
+
+    def test_the_packages_scripts(self):
+        def script(name, *words):
+            self.machine.run("sh", "-c", (SCRIPTS / name).read_text(), name, *words)
+
+        with self.goes_on():
+            script("postinst", "configure", "0.0.1")
+            self.wait_for("the upgrade", upgrades=1)
+        script("prerm", "upgrade", "0.2.0")
+        self.assertTrue(os.path.ismount(self.mount))
+        script("prerm", "remove")
+        self.assertFalse(os.path.ismount(self.mount))
 
     def test_a_restart_leaves_the_mount(self):
         device = os.stat(self.mount).st_dev

@@ -15,9 +15,10 @@ from support import mounted as m
 INSIDE = "SPILLFS_TEST_INSIDE"
 
 
-def own_mounts():
-    """Goes on in a mount namespace of its own, so that nothing that is mounted is left behind."""
-    for program in ("systemd-nspawn", "unshare"):
+def own_mounts(*programs):
+    """Goes on in a mount namespace of its own, so that nothing that is mounted is left behind. Skips
+    where one of the programs is missing."""
+    for program in ("unshare", *programs):
         if shutil.which(program) is None:
             m.skip(f"this machine has no {program}")
     if INSIDE not in os.environ:
