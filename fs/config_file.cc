@@ -7,7 +7,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
@@ -20,6 +19,7 @@ namespace {
 
 namespace files = std::filesystem;
 
+constexpr std::size_t kMost = kMiB;
 constexpr std::string_view kStore = "store";
 constexpr std::string_view kMountpoint = "mountpoint";
 constexpr std::string_view kRay = "object_spilling_config";
@@ -212,7 +212,10 @@ Result<ConfigFile> read_config_file(const std::string& path) {
   if (!file) return fail_errno(errno == 0 ? EIO : errno, "open " + whole);
   if (files::is_directory(whole, error))
     return fail(EISDIR, whole + " is a directory; give a file");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text(kMost, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() == kMost) return fail(EFBIG, whole + " is no configuration file: it has a MiB");
   return parse_config(text, whole);
 }
 

@@ -150,6 +150,7 @@ TEST(ConfigFile, MissingOnesAreTold) {
   EXPECT_EQ(file.error().code, ENOENT);
   EXPECT_THAT(file.error().context, HasSubstr("/nowhere/mount.toml"));
   EXPECT_EQ(read_config_file("/").error().code, EISDIR);
+  EXPECT_EQ(read_config_file("/dev/zero").error().code, EFBIG);
 }
 
 TEST(ConfigText, IsAConfigurationFile) {
