@@ -22,11 +22,6 @@ FILE = "c" * 32 + "-multi-3"
 WORKER = "worker-a1b2c3d4"
 
 
-def call_myself(name):
-    """What a process is called: Ray's raylet is found by it."""
-    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
-
-
 class Child:
     """A process that runs `body(say)`, with what it says on a pipe, until it is killed or done."""
 
@@ -66,7 +61,7 @@ def reap(store, *arguments):
 class Reap(cases.OnStores):
     @classmethod
     def setUpClass(cls):
-        call_myself("test")  # not python: that could be Dask
+        cases.call_myself("test")  # not python: that could be Dask
         cls.store = m.Mounted().mount()
 
     @classmethod
@@ -90,7 +85,7 @@ class Reap(cases.OnStores):
     def raylet(self, *, worker):
         """The raylet, whose I/O worker is started and runs `worker(say)`."""
         def run(say):
-            call_myself("raylet")
+            cases.call_myself("raylet")
             child = Child(worker)
             say(str(child.pid))
             for text in child.says:
@@ -216,7 +211,7 @@ class Reap(cases.OnStores):
         self.assertEqual(os.listdir(self.store.path), ["tmp"], "whose directory it is nobody knows")
 
     def dask_worker(self, say):
-        call_myself("python3.11")
+        cases.call_myself("python3.11")
         space = self.store.path / "dask-scratch-space"
         space.mkdir(exist_ok=True)
         lock = os.open(space / (WORKER + ".dirlock"), os.O_WRONLY | os.O_CREAT)
