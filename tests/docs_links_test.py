@@ -71,7 +71,7 @@ class Documents(unittest.TestCase):
                 self.assertTrue(any(place.exists() for place in places), f"{page}: {name}")
 
     def test_files_named(self):
-        named = re.compile(r"(?<![\w/.-])((?:fs|index|storage|tests|scripts|systemd|docs)/[\w./*-]*[\w*])")
+        named = re.compile(r"(?<![\w/.-])((?:fs|index|storage|tests|scripts|systemd|docs)/[\w./*@-]*[\w*])")
         count = 0
         for page in PAGES:
             for name in named.findall(page.read_text()):

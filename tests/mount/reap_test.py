@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import json
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from support import mounted as m
 m.need_fuse()
 m.limit_time(100)
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NODE = "ray_spilled_objects_" + "ab" * 28
 FILE = "c" * 32 + "-multi-3"
 WORKER = "worker-a1b2c3d4"
@@ -281,6 +284,34 @@ class Reap(cases.OnStores):
             self.store = was
         self.assertTrue(kept.exists())
         m.wait_until(lambda: "reap: " in store.log(), 10, "a line in the log")
+        self.ended_well(store)
+
+    def test_as_the_service(self):
+        """With the capabilities of the unit alone, for a runtime of another user."""
+        unit = (ROOT / "systemd/spillfs@.service").read_text()
+        names = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].lower().split()
+        bounds = ",".join(["-all", *("+" + name.removeprefix("cap_") for name in names)])
+        store = m.Mounted("reap=1s")
+        self.addCleanup(store.close)
+        store.mount(prefix=["setpriv", f"--bounding-set={bounds}"])
+        was, self.store = self.store, store
+        try:
+            def run(say):
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                self.dask_worker(lambda text: self.spill(say, "half"))
+            runtime = self.child(run)
+            self.assertEqual(runtime.line(), "half")
+            space = store.path / "dask-scratch-space"
+            os.chown(space, 0, 0)
+            os.chmod(space, 0o1777)  # as the root of the mount, in which Ray's directories are
+            runtime.end()
+            worker = space / WORKER
+            m.wait_until(lambda: not worker.exists(), 20, "the worker's directory gone")
+            m.wait_until(lambda: not (store.path / NODE / FILE).exists(), 20, "the file gone")
+        finally:
+            self.store = was
         self.ended_well(store)
 
 
