@@ -32,8 +32,10 @@ struct WholeFiles {
 const std::vector<WholeFiles>& whole_files() {
   static const std::vector<WholeFiles> table{
       {"Ray", "ray_spilled_objects_", "", std::regex("[0-9a-f]{32}-multi-[0-9]+")},
+      // Since 2.0 with the process's number.
       {"DuckDB", "", "duckdb_temp_",
-       std::regex("duckdb_temp_(storage_[A-Z0-9]+-[0-9]+\\.tmp|block-[0-9]+\\.block)")},
+       std::regex("duckdb_temp_([0-9]+_[0-9]+_)?"
+                  "(storage_[A-Z0-9]+-[0-9]+\\.tmp|block-[0-9]+\\.block)")},
   };
   return table;
 }

@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import json
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -17,14 +19,10 @@ from support import mounted as m
 m.need_fuse()
 m.limit_time(100)
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NODE = "ray_spilled_objects_" + "ab" * 28
 FILE = "c" * 32 + "-multi-3"
 WORKER = "worker-a1b2c3d4"
-
-
-def call_myself(name):
-    """What a process is called: Ray's raylet is found by it."""
-    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
 
 
 class Child:
@@ -66,7 +64,7 @@ def reap(store, *arguments):
 class Reap(cases.OnStores):
     @classmethod
     def setUpClass(cls):
-        call_myself("test")  # not python: that could be Dask
+        cases.call_myself("test")  # not python: that could be Dask
         cls.store = m.Mounted().mount()
 
     @classmethod
@@ -90,7 +88,7 @@ class Reap(cases.OnStores):
     def raylet(self, *, worker):
         """The raylet, whose I/O worker is started and runs `worker(say)`."""
         def run(say):
-            call_myself("raylet")
+            cases.call_myself("raylet")
             child = Child(worker)
             say(str(child.pid))
             for text in child.says:
@@ -216,7 +214,7 @@ class Reap(cases.OnStores):
         self.assertEqual(os.listdir(self.store.path), ["tmp"], "whose directory it is nobody knows")
 
     def dask_worker(self, say):
-        call_myself("python3.11")
+        cases.call_myself("python3.11")
         space = self.store.path / "dask-scratch-space"
         space.mkdir(exist_ok=True)
         lock = os.open(space / (WORKER + ".dirlock"), os.O_WRONLY | os.O_CREAT)
@@ -286,6 +284,34 @@ class Reap(cases.OnStores):
             self.store = was
         self.assertTrue(kept.exists())
         m.wait_until(lambda: "reap: " in store.log(), 10, "a line in the log")
+        self.ended_well(store)
+
+    def test_as_the_service(self):
+        """With the capabilities of the unit alone, for a runtime of another user."""
+        unit = (ROOT / "systemd/spillfs@.service").read_text()
+        names = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].lower().split()
+        bounds = ",".join(["-all", *("+" + name.removeprefix("cap_") for name in names)])
+        store = m.Mounted("reap=1s")
+        self.addCleanup(store.close)
+        store.mount(prefix=["setpriv", f"--bounding-set={bounds}"])
+        was, self.store = self.store, store
+        try:
+            def run(say):
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                self.dask_worker(lambda text: self.spill(say, "half"))
+            runtime = self.child(run)
+            self.assertEqual(runtime.line(), "half")
+            space = store.path / "dask-scratch-space"
+            os.chown(space, 0, 0)
+            os.chmod(space, 0o1777)  # as the root of the mount, in which Ray's directories are
+            runtime.end()
+            worker = space / WORKER
+            m.wait_until(lambda: not worker.exists(), 20, "the worker's directory gone")
+            m.wait_until(lambda: not (store.path / NODE / FILE).exists(), 20, "the file gone")
+        finally:
+            self.store = was
         self.ended_well(store)
 
 

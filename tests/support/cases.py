@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What test cases on mounts have in common."""
 import contextlib
+import ctypes
 import os
 import unittest
 
@@ -14,6 +15,11 @@ def opened(path, flags, mode=0o600):
         yield fd
     finally:
         os.close(fd)
+
+
+def call_myself(name):
+    """What this process is called from now on, for those that look runtimes up by it."""
+    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
 
 
 class OnStores(unittest.TestCase):

@@ -300,6 +300,8 @@ TEST(Runtimes, AreKnownByTheirNames) {
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_storage_S32K-0.tmp"), "DuckDB");
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_storage_DEFAULT-12.tmp"), "DuckDB");
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_block-140.block"), "DuckDB");
+  EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_21857_0_storage_DEFAULT-0.tmp"), "DuckDB");
+  EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_21857_0_owner"), "");
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb.tmp"), "");
 }
 
