@@ -10,6 +10,16 @@ constexpr InodeId kInode{5};
 constexpr std::uint64_t kCookie = 256;
 constexpr SegmentId kSegment{9};
 
+// An inode's row of an earlier version encodes as one of today's, which encodes to the same bytes.
+void check_inode(std::string_view row) {
+  const auto decoded = index::decode_inode(kInode, row);
+  if (!accepted(decoded, EIO)) return;
+  const std::string today = index::encode(*decoded);
+  if (row.front() == today.front()) require_equal(today, row, "a row encodes to the same bytes");
+  const auto again = must(index::decode_inode(kInode, today), "an encoded row decodes");
+  require_equal(index::encode(again), today, "an encoded row encodes to the same bytes");
+}
+
 // A row that decodes encodes to the same bytes.
 template <class T>
 void check(const Result<T>& decoded, std::string_view row) {
@@ -45,7 +55,7 @@ void check_keys(std::string_view bytes) {
 void check_row(unsigned kind, std::string_view row) {
   switch (kind % 8) {
     case 0:
-      return check(index::decode_inode(kInode, row), row);
+      return check_inode(row);
     case 1:
       return check(index::decode_dentry(kCookie, row), row);
     case 2:
@@ -97,6 +107,10 @@ std::vector<std::string> seeds() {
   for (std::size_t kind = 0; kind < rows.size(); ++kind) {
     rows[kind].insert(0, 1, static_cast<char>(kind));
   }
+  std::string older = rows.front();  // without `sealed_in`, behind which the text lies
+  older.at(1) = static_cast<char>(index::kRowVersion);
+  older.erase(older.size() - file.text.size() - sizeof(std::uint64_t), sizeof(std::uint64_t));
+  rows.push_back(std::move(older));
   return rows;
 }
 
