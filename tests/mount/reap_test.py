@@ -288,7 +288,7 @@ class Reap(cases.OnStores):
 
     def test_as_the_service(self):
         """With the capabilities of the unit alone, for a runtime of another user."""
-        unit = (ROOT / "systemd/spillfs@.service").read_text()
+        unit = (ROOT / "systemd/spillfs@.service.in").read_text()
         names = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.M)[1].lower().split()
         bounds = ",".join(["-all", *("+" + name.removeprefix("cap_") for name in names)])
         store = m.Mounted("reap=1s")
