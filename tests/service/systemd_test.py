@@ -18,7 +18,7 @@ from support import machine, mounted as m
 m.need_fuse()
 m.limit_time(170)
 machine.own_mounts("systemd-nspawn", "nsenter")
-SCRIPTS = pathlib.Path(__file__).resolve().parent.parent.parent / "packaging/deb"
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent.parent / "systemd/package/deb"
 UNIT = "spillfs@test.service"
 FOR_THE_TEST = """
 [Unit]
