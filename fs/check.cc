@@ -30,12 +30,13 @@ struct Use {
 class Checker {
  public:
   Checker(index::Index& index, storage::SegmentStore& segments, const std::string& boot,
-          const std::function<void(const std::string&)>& problem)
-      : index_(index), segments_(segments), boot_(boot), problem_(problem) {}
+          const std::function<void(const std::string&)>& problem, const TellProgress& progress)
+      : index_(index), segments_(segments), boot_(boot), problem_(problem), progress_(progress) {}
 
   Result<CheckReport> run() {
     const index::SyncMark mark = SPILLFS_TRY(index_.sync_mark());
     epochs_.start(mark, boot_);
+    total_ = static_cast<std::uint64_t>(SPILLFS_TRY(index_.totals()).charged);
     SPILLFS_TRY(read_queue());
     SPILLFS_TRY(each_inode([&](const index::Inode& inode) { return check_names_in(inode); }));
     SPILLFS_TRY(each_inode([&](const index::Inode& inode) { return check_inode(inode); }));
@@ -221,6 +222,7 @@ class Checker {
       chunk.resize(std::min(kChunk, length - i * kChunk));
       const auto got = file.read(chunk, offset + i * kChunk);
       report_.bytes += chunk.size();
+      if (progress_) progress_(report_.bytes, total_);
       if (got && *got == chunk.size() && xxh3(chunk) == sums[i]) continue;
       found("inode {}: segment {} is damaged between {} and {}", number(inode.id),
             number(inode.location.segment), offset + i * kChunk,
@@ -301,6 +303,8 @@ class Checker {
   storage::SegmentStore& segments_;
   const std::string& boot_;
   const std::function<void(const std::string&)>& problem_;
+  const TellProgress& progress_;
+  std::uint64_t total_ = 0;  // bytes, about
   SyncEpochs epochs_;
   CheckReport report_;
   std::int64_t charged_ = 0;
@@ -316,8 +320,9 @@ class Checker {
 
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
                                 const std::string& boot,
-                                const std::function<void(const std::string&)>& problem) {
-  return Checker(index, segments, boot, problem).run();
+                                const std::function<void(const std::string&)>& problem,
+                                const TellProgress& progress) {
+  return Checker(index, segments, boot, problem, progress).run();
 }
 
 }  // namespace spillfs::fs

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "fs/progress.h"
 #include "index/index.h"
 #include "storage/segments.h"
 
@@ -23,9 +24,11 @@ struct CheckReport {
 };
 
 // Calls `problem` with a sentence for each thing that is wrong. `boot` is the machine's boot id:
-// what another one left unsynced is for the next mount to settle, and no problem.
+// what another one left unsynced is for the next mount to settle, and no problem. `progress` is
+// told of the bytes compared.
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
                                 const std::string& boot,
-                                const std::function<void(const std::string&)>& problem);
+                                const std::function<void(const std::string&)>& problem,
+                                const TellProgress& progress = {});
 
 }  // namespace spillfs::fs

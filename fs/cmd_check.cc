@@ -39,10 +39,17 @@ ExitCode run_check(const CheckCommand& command, Streams streams) {
   if (command.rebuild) return run_rebuild(*store, command, streams);
   const auto parts = open_parts(*store, {}, nullptr);
   if (!parts) return report(parts.error(), kExitProblemsFound, streams);
+  ProgressBar progress(command.progress ? &streams.err : nullptr);
   const auto tell_problem = [&](const std::string& text) {
+    progress.clear();
     streams.err << "spillfs: " << text << '\n';
   };
-  const auto checked = check_store(*parts->index, *parts->segments, boot_id(), tell_problem);
+  const auto tell_progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.update(done, total);
+  };
+  const auto checked =
+      check_store(*parts->index, *parts->segments, boot_id(), tell_problem, tell_progress);
+  progress.clear();
   if (!checked) return report(checked.error(), kExitProblemsFound, streams);
   return tell(*checked, streams);
 }

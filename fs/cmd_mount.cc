@@ -39,7 +39,7 @@ ExitCode store_exit_code(const Error& error) {
 ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request,
                         const MountOptions& options, Streams streams,
                         const std::function<void()>& ready) {
-  if (auto log = set_up_log(options.log_level, {}); !log) {
+  if (auto log = set_up_log({.level = options.log_level}); !log) {
     return report(log.error(), kExitSystem, streams);
   }
   if (command.foreground) {
@@ -54,11 +54,12 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
   auto store = Store::open_or_create(request.store, options.data);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
-  if (!command.foreground) {
-    spdlog::drop("spillfs");
-    auto log = set_up_log(options.log_level, log_file(store->path()));
-    if (!log) return report(log.error(), kExitSystem, streams);
-  }
+  auto log = set_up_log({.level = options.log_level,
+                         .where = options.log,
+                         .file = command.foreground ? std::string() : log_file(store->path()),
+                         .mountpoint = *mountpoint,
+                         .store = store->path()});
+  if (!log) return report(log.error(), kExitSystem, streams);
   auto ended = supervise({.store = *std::move(store),
                           .mountpoint = *mountpoint,
                           .options = options,

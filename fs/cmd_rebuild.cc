@@ -53,16 +53,22 @@ Result<std::string> swap_in(const Store& store, const std::string& made) {
   return aside;
 }
 
-Result<RebuildReport> make_index(const Store& store, const std::string& folder, Streams streams) {
+Result<RebuildReport> make_index(const Store& store, const std::string& folder,
+                                 ProgressBar& progress, Streams streams) {
   std::error_code error;
   files::remove_all(folder, error);  // of a rebuild that did not come to its end
   if (error) return fail_errno(error.value(), "remove " + folder);
   const auto segments = SPILLFS_TRY(open_segments(store, {}));
   const auto index = SPILLFS_TRY(index::RocksdbIndex::open(
       folder, {.hash = {}, .no_space = [&store] { return store.drop_ballast(); }}));
-  auto report = SPILLFS_TRY(rebuild_index(*index, *segments, [&](const std::string& text) {
+  const auto tell = [&](const std::string& text) {
+    progress.clear();
     streams.err << "spillfs: " << text << '\n';
-  }));
+  };
+  const auto tell_progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.update(done, total);
+  };
+  auto report = SPILLFS_TRY(rebuild_index(*index, *segments, tell, tell_progress));
   SPILLFS_TRY(index->sync());
   return report;
 }
@@ -91,7 +97,9 @@ ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams st
                   kExitUsage, streams);
   }
   const std::string made = store.index_path() + ".rebuilding";
-  const auto rebuilt = make_index(store, made, streams);
+  ProgressBar progress(command.progress ? &streams.err : nullptr, ProgressBar::Unit::kSegments);
+  const auto rebuilt = make_index(store, made, progress, streams);
+  progress.clear();
   if (!rebuilt) return report(rebuilt.error(), kExitSystem, streams);
   const auto aside = swap_in(store, made);
   if (!aside) return report(aside.error(), kExitSystem, streams);

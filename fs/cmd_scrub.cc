@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fs/commands.h"
+#include "fs/progress.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -56,12 +57,6 @@ std::string describe_damage(const nlohmann::json& line) {
                      line.value("offset", std::uint64_t{0}), line.value("damage", ""), file);
 }
 
-void show_progress(const nlohmann::json& line, Streams streams) {
-  streams.err << fmt::format("{} of {} MiB\r", line.value("scrubbed_bytes", std::uint64_t{0}) >> 20,
-                             line.value("of_bytes", std::uint64_t{0}) >> 20)
-              << std::flush;
-}
-
 ExitCode tell_end(const nlohmann::json& line, Streams streams) {
   if (line.contains("error")) {
     return report({.code = EIO, .context = line.value("error", ""), .where = {}}, kExitSystem,
@@ -96,6 +91,7 @@ ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
                   kExitMountpoint, streams);
   }
   Lines lines(std::move(file));
+  ProgressBar progress(command.progress ? &streams.err : nullptr);
   for (;;) {
     const auto line = lines.next();
     if (!line) return report(line.error(), kExitSystem, streams);
@@ -107,10 +103,15 @@ ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
           kExitSystem, streams);
     }
     if (json.contains("damage") && !command.json) {
+      progress.clear();
       streams.err << "spillfs: " << describe_damage(json) << '\n';
     }
-    if (json.contains("of_bytes") && command.progress) show_progress(json, streams);
+    if (json.contains("of_bytes")) {
+      progress.update(json.value("scrubbed_bytes", std::uint64_t{0}),
+                      json.value("of_bytes", std::uint64_t{0}));
+    }
     if (!json.contains("done")) continue;
+    progress.clear();
     std::ostream nowhere(nullptr);
     return tell_end(json, {command.json ? nowhere : streams.out, streams.err});
   }

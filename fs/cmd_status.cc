@@ -7,18 +7,9 @@
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
 #include "fs/status_file.h"
+#include "fs/status_report.h"
 
 namespace spillfs::fs {
-namespace {
-
-void print_lines(const nlohmann::json& status, std::ostream& out) {
-  for (const auto& [key, value] : status.items()) {
-    out << fmt::format("{:<20} {}\n", key,
-                       value.is_string() ? value.get<std::string>() : value.dump());
-  }
-}
-
-}  // namespace
 
 ExitCode run_status(const StatusCommand& command, Streams streams) {
   const std::vector<std::string> mountpoints =
@@ -36,7 +27,7 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
                      .where = {}},
                     kExitMountpoint, streams);
     }
-    if (!command.json) print_lines(status, streams.out);
+    if (!command.json) streams.out << (all.empty() ? "" : "\n") << status_report(status);
     all.push_back(std::move(status));
   }
   if (command.json) streams.out << (command.mountpoint.empty() ? all : all.front()).dump(2) << '\n';

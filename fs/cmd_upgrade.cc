@@ -88,10 +88,12 @@ ExitCode run_take_over(const TakeOverCommand& command, Streams streams) {
   }
   if (command.probe) return kExitSuccess;
   Fd(command.hand_over).reset();
-  const std::string file = what->background ? log_file(what->store) : std::string();
-  if (auto log = set_up_log(options->log_level, file); !log) {
-    return report(log.error(), kExitSystem, streams);
-  }
+  auto log = set_up_log({.level = options->log_level,
+                         .where = options->log,
+                         .file = what->background ? log_file(what->store) : std::string(),
+                         .mountpoint = what->mountpoint,
+                         .store = what->store});
+  if (!log) return report(log.error(), kExitSystem, streams);
   if (command.worker) return serve(*what, *options, streams);
   auto ended = supervise_on(*what, *options);
   return ended ? *ended : report(ended.error(), kExitSystem, streams);

@@ -67,6 +67,28 @@ struct StatusCommand {
 };
 ExitCode run_status(const StatusCommand& command, Streams streams);
 
+struct DoctorCommand {
+  std::string mountpoint;  // empty: all
+  std::string ray_config;  // Ray's object_spilling_config, or "@file" with it; empty: what runs
+  bool json = false;
+};
+ExitCode run_doctor(const DoctorCommand& command, Streams streams);
+
+struct TopCommand {
+  std::string mountpoint;  // empty: the only one
+  double interval = 2;     // seconds
+  unsigned count = 0;      // of reports; 0: until it is ended
+};
+ExitCode run_top(const TopCommand& command, Streams streams);
+
+struct BenchCommand {
+  std::string directory;       // empty: the only mount
+  std::string size = "64MiB";  // of an object
+  unsigned objects = 16;
+  bool json = false;
+};
+ExitCode run_bench(const BenchCommand& command, Streams streams);
+
 struct ScrubCommand {
   std::string mountpoint;
   bool json = false;
@@ -85,7 +107,8 @@ ExitCode run_reap(const ReapCommand& command, Streams streams);
 struct CheckCommand {
   std::string store;
   bool rebuild = false;
-  bool force = false;  // a rebuild though the index can be read
+  bool force = false;     // a rebuild though the index can be read
+  bool progress = false;  // on `err`, for a terminal
 };
 // With command.rebuild, for run_check().
 ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams);

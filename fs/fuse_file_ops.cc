@@ -110,9 +110,9 @@ void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   const auto flush = [=, closer = caller_of(req).pid, &volume](Parking::Try how) {
     return volume.flush(handle, disk_wait(how), closer);
   };
-  const auto reply = [=, &volume](fuse_req_t r, Result<>& done) {
+  const auto reply = [=, &volume, doing = Doing("flush")](fuse_req_t r, Result<>& done) {
     if (!volume.syncs_close(handle)) return reply_with(r, done);
-    volume.make_durable(handle, reply_when_synced(r, "flush"));
+    volume.make_durable(handle, reply_when_synced(r, doing));
   };
   if (volume.closes_slowly(handle)) return serve_slowly(req, "flush", flush, reply);
   serve_or_park(req, "flush", flush, reply);
@@ -132,8 +132,9 @@ void op_release(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
 
 void op_fsync(fuse_req_t req, fuse_ino_t id, int /*data_only*/, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return void(fuse_reply_err(req, 0));
-  const auto sync = [=, handle = handle_of(file), &volume = volume_of(req)]() -> Result<> {
-    volume.make_durable(handle, reply_when_synced(req, "fsync"));
+  const auto sync = [=, doing = Doing("fsync"), handle = handle_of(file),
+                     &volume = volume_of(req)]() -> Result<> {
+    volume.make_durable(handle, reply_when_synced(req, doing));
     return {};
   };
   serve_slowly(req, "fsync", sync, [](fuse_req_t, Result<>&) {});
@@ -307,7 +308,7 @@ void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
 }
 
 // False when the kernel no longer waits for it.
-bool reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
+bool reply_raw(const FuseContext& context, std::uint64_t unique, int error, Bytes body) {
   fuse_out_header header{};
   header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
   header.error = -error;
@@ -315,7 +316,8 @@ bool reply_raw(int fuse, std::uint64_t unique, int error, Bytes body) {
   // writev's interface wants pointers that it does not write through.
   std::array<iovec, 2> parts{iovec{&header, sizeof(header)},
                              iovec{const_cast<std::byte*>(body.data()), body.size()}};
-  if (::writev(fuse, parts.data(), static_cast<int>(parts.size())) >= 0) return true;
+  context.times->answered(parts);
+  if (::writev(context.fuse, parts.data(), static_cast<int>(parts.size())) >= 0) return true;
   spdlog::debug("the kernel no longer waits for request {}", unique);
   return false;
 }
@@ -333,11 +335,11 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);
   if (!opened) {
-    static_cast<void>(reply_raw(context.fuse, unique, errno_of(opened.error()), {}));
+    static_cast<void>(reply_raw(context, unique, errno_of(opened.error()), {}));
     return;
   }
   const CreateReply body{.entry = raw_entry(opened->attributes), .open = raw_open(*opened)};
-  if (!reply_raw(context.fuse, unique, 0, bytes_of(body))) {
+  if (!reply_raw(context, unique, 0, bytes_of(body))) {
     static_cast<void>(context.volume->release(opened->handle));
   }
 }
@@ -372,8 +374,10 @@ void reply_opened(fuse_req_t request, const Opened& opened) {
 Bytes current_request() { return request_of_this_thread; }
 
 void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
-  context.requests->count(request);
+  const Counted counted = context.requests->count(request);
   const auto header = load<fuse_in_header>(request);
+  const RequestTimes::Request timed(*context.times, request, counted);
+  if (counted == Counted::kYes) context.clients->count(static_cast<pid_t>(header.pid));
   const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);
   if (is_tmpfile(request)) return serve_tmpfile(context, request);
   request_of_this_thread = request;

@@ -12,16 +12,14 @@
 #include <array>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <vector>
 
 #include "fs/fuse_api.h"
+#include "fs/mount_table.h"
 #include "storage/base/bytes.h"
 
 namespace spillfs::fs {
 namespace {
-
-constexpr const char* kType = "fuse.spillfs";
 
 struct DestroySession {
   void operator()(fuse_session* session) const { fuse_session_destroy(session); }
@@ -52,44 +50,6 @@ Result<Session> new_session(const std::string& source, AllowOther other,
   fuse_opt_free_args(&args);
   if (session == nullptr) return fail(EINVAL, "libfuse refused the mount options");
   return session;
-}
-
-// "/a\040b" as /proc/self/mountinfo writes "/a b".
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out.push_back(static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)));
-      i += 3;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
-}
-
-struct MountEntry {
-  std::string device;  // "0:51"
-  std::string where;
-  std::string type;
-};
-
-// proc(5): "36 35 98:0 /root /where options - type source options"
-std::vector<MountEntry> mount_table() {
-  std::vector<MountEntry> entries;
-  std::ifstream table("/proc/self/mountinfo");
-  for (std::string line; std::getline(table, line);) {
-    std::istringstream words(line);
-    std::string skip;
-    MountEntry entry;
-    words >> skip >> skip >> entry.device >> skip >> entry.where;
-    while (words >> skip && skip != "-") {
-    }
-    words >> entry.type;
-    entry.where = unescape(entry.where);
-    entries.push_back(std::move(entry));
-  }
-  return entries;
 }
 
 std::string read_ahead_file(const std::string& mountpoint) {
@@ -155,7 +115,7 @@ Result<> unmount_fuse(const std::string& mountpoint) {
 bool is_mounted(const std::string& mountpoint) {
   bool found = false;
   for (const MountEntry& entry : mount_table()) {
-    if (entry.where == mountpoint) found = entry.type == kType;  // the last one is on top
+    if (entry.where == mountpoint) found = entry.type == kSpillfsType;  // the last one is on top
   }
   return found;
 }
@@ -163,7 +123,7 @@ bool is_mounted(const std::string& mountpoint) {
 std::vector<std::string> all_mounts() {
   std::vector<std::string> found;
   for (const MountEntry& entry : mount_table()) {
-    if (entry.type == kType) found.push_back(entry.where);
+    if (entry.type == kSpillfsType) found.push_back(entry.where);
   }
   return found;
 }
@@ -173,5 +133,7 @@ bool is_dead_mount(const std::string& mountpoint) {
   struct statfs found {};
   return is_mounted(mountpoint) && ::statfs(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
 }
+
+std::string libfuse_version() { return fuse_pkgversion(); }
 
 }  // namespace spillfs::fs

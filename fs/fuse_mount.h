@@ -31,6 +31,8 @@ Result<> unmount_fuse(const std::string& mountpoint);
 // Is a spillfs mounted exactly there? From the mount table.
 bool is_mounted(const std::string& mountpoint);
 std::vector<std::string> all_mounts();
+// "3.14.0", of the library that is loaded.
+std::string libfuse_version();
 // Is it one whose daemon is gone?
 bool is_dead_mount(const std::string& mountpoint);
 

@@ -42,21 +42,21 @@ auto entry_again(fuse_req_t request) {
 }
 
 template <class Call>
-void serve_entry(fuse_req_t request, const char* operation, Call call) {
-  serve(request, operation, only_once(once(request), call, entry_again(request)),
-        when_durable(operation, then_forget(once(request), kReplyEntry)));
+void serve_entry(fuse_req_t request, Doing doing, Call call) {
+  serve(request, doing, only_once(once(request), call, entry_again(request)),
+        when_durable(doing, then_forget(once(request), kReplyEntry)));
 }
 
 // Of a change of names.
 template <class Call>
-void serve_names(fuse_req_t request, const char* operation, Call call) {
-  serve(request, operation, only_once(once(request), call, kDoneBefore),
-        when_durable(operation, then_forget(once(request), kReplyDone)));
+void serve_names(fuse_req_t request, Doing doing, Call call) {
+  serve(request, doing, only_once(once(request), call, kDoneBefore),
+        when_durable(doing, then_forget(once(request), kReplyDone)));
 }
 
 template <class Call>
-void serve_change(fuse_req_t request, const char* operation, Call call) {
-  serve(request, operation, only_once(once(request), call, kDoneBefore),
+void serve_change(fuse_req_t request, Doing doing, Call call) {
+  serve(request, doing, only_once(once(request), call, kDoneBefore),
         then_forget(once(request), kReplyDone));
 }
 

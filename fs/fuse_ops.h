@@ -3,9 +3,11 @@
 // once. No operation waits in its thread: Parking does.
 #pragma once
 
+#include "fs/clients.h"
 #include "fs/control_files.h"
 #include "fs/fuse_api.h"
 #include "fs/fuse_kernel.h"
+#include "fs/fuse_request_times.h"
 #include "fs/fuse_requests.h"
 #include "fs/parking.h"
 #include "fs/volume.h"
@@ -19,6 +21,8 @@ struct FuseContext {
   ControlFiles* control = nullptr;
   Parking* parking = nullptr;
   RequestCounters* requests = nullptr;
+  RequestTimes* times = nullptr;
+  Clients* clients = nullptr;
   SlowWatch* slow = nullptr;
   int fuse = -1;  // for replies that libfuse does not know
   KernelFeatures features;

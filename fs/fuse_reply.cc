@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_reply.h"
 
+#include <linux/fuse.h>
 #include <sys/statvfs.h>
 
+#include <cstring>
+
 #include "fs/fuse_file_ops.h"
+#include "fs/journal_sink.h"
 
 namespace spillfs::fs {
 
@@ -26,11 +30,22 @@ Caller caller_of(fuse_req_t request) {
           .request = once(request).number.id};
 }
 
-void reply_error(fuse_req_t request, const char* operation, const Error& error) {
+Doing::Doing(const char* name) : operation(name), inode{0} {
+  const Bytes request = current_request();
+  if (!request.empty()) inode = InodeId{load<fuse_in_header>(request).nodeid};
+}
+
+void reply_error(fuse_req_t request, Doing doing, const Error& error) {
   const int code = errno_of(error);
   const bool ours = code == EIO || code == ENOMEM;
-  spdlog::log(ours ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
-              describe(error));
+  if (!ours) {
+    spdlog::debug("{} of inode {}: {}", doing.operation, number(doing.inode), describe(error));
+  } else {
+    const std::string path = volume_of(request).path_for_log(doing.inode);
+    const LogAbout about(path, code);
+    spdlog::error("{} of inode {}, '{}': {}: {}", doing.operation, number(doing.inode), path,
+                  strerrorname_np(code), describe(error));
+  }
   fuse_reply_err(request, code);
 }
 

@@ -16,10 +16,17 @@
 
 namespace spillfs::fs {
 
+// An operation on the inode that the request this thread serves is about, for the log.
+struct Doing {
+  const char* operation;
+  InodeId inode;
+  Doing(const char* name);  // NOLINT(google-explicit-constructor): each operation says its name
+};
+
 // What the kernel is told: codes of our own are ENOSPC once nothing can wait any more.
 int errno_of(const Error& error);
 // Replies the errno and logs it once.
-void reply_error(fuse_req_t request, const char* operation, const Error& error);
+void reply_error(fuse_req_t request, Doing doing, const Error& error);
 
 inline FuseContext& context_of(fuse_req_t request) {
   return *static_cast<FuseContext*>(fuse_req_userdata(request));
@@ -43,19 +50,19 @@ void reply_with(fuse_req_t request, Result<std::string>& text);  // of a symlink
 void reply_with(fuse_req_t request, Result<struct statvfs>& space);
 
 // Answers once a sync is done.
-inline Syncer::Done reply_when_synced(fuse_req_t request, const char* operation) {
+inline Syncer::Done reply_when_synced(fuse_req_t request, Doing doing) {
   return [=](const Result<>& synced) {
     if (synced) {
       fuse_reply_err(request, 0);
     } else {
-      reply_error(request, operation, synced.error());
+      reply_error(request, doing, synced.error());
     }
   };
 }
 
 // As `reply`, of a change of names: once it is on disk where the mount promises that.
 template <class Reply>
-auto when_durable(const char* operation, Reply reply) {
+auto when_durable(Doing doing, Reply reply) {
   return [=](fuse_req_t request, auto& result) {
     Volume& volume = volume_of(request);
     if (!volume.syncs_names()) return reply(request, result);
@@ -63,7 +70,7 @@ auto when_durable(const char* operation, Reply reply) {
       if (synced) {
         reply(request, done);
       } else {
-        reply_error(request, operation, synced.error());
+        reply_error(request, doing, synced.error());
       }
     });
   };
@@ -71,18 +78,18 @@ auto when_durable(const char* operation, Reply reply) {
 
 // Calls, replies with `reply(request, result)` or the error.
 template <class Call, class Reply>
-void serve(fuse_req_t request, const char* operation, Call call, Reply reply) {
+void serve(fuse_req_t request, Doing doing, Call call, Reply reply) {
   auto result = guarded(call);
   if (result) {
     reply(request, result);
   } else {
-    reply_error(request, operation, result.error());
+    reply_error(request, doing, result.error());
   }
 }
 
 template <class Call>
-void serve(fuse_req_t request, const char* operation, Call call) {
-  serve(request, operation, std::move(call), [](fuse_req_t r, auto& done) { reply_with(r, done); });
+void serve(fuse_req_t request, Doing doing, Call call) {
+  serve(request, doing, std::move(call), [](fuse_req_t r, auto& done) { reply_with(r, done); });
 }
 
 inline storage::DiskWait disk_wait(Parking::Try how) {
@@ -92,7 +99,7 @@ inline storage::DiskWait disk_wait(Parking::Try how) {
 // As serve(), as an attempt that may have to wait for space. `call` takes a Parking::Try and owns
 // all it uses.
 template <class Call, class Reply>
-auto attempt_to(fuse_req_t request, const char* operation, Call call, Reply reply) {
+auto attempt_to(fuse_req_t request, Doing doing, Call call, Reply reply) {
   return [=](Parking::Try how) mutable {
     auto attempt = [&] { return call(how); };
     auto result = guarded(attempt);
@@ -103,7 +110,7 @@ auto attempt_to(fuse_req_t request, const char* operation, Call call, Reply repl
     if (result) {
       reply(request, result);
     } else {
-      reply_error(request, operation, result.error());
+      reply_error(request, doing, result.error());
     }
     return Parking::Outcome::kAnswered;
   };
@@ -121,19 +128,18 @@ auto on_any_try(Call call) {
 
 // Calls now, and again later when there is no space yet.
 template <class Call, class Reply>
-void serve_or_park(fuse_req_t request, const char* operation, Call call, Reply reply) {
+void serve_or_park(fuse_req_t request, Doing doing, Call call, Reply reply) {
   Parking& parking = *context_of(request).parking;
   const Parking::Moment before = parking.now();
-  auto attempt = attempt_to(request, operation, on_any_try(std::move(call)), reply);
+  auto attempt = attempt_to(request, doing, on_any_try(std::move(call)), reply);
   if (attempt(Parking::Try::kMayWait) == Parking::Outcome::kAnswered) return;
   parking.wait(std::move(attempt), before);
 }
 
 // Calls soon, on a thread that may be slow.
 template <class Call, class Reply>
-void serve_slowly(fuse_req_t request, const char* operation, Call call, Reply reply) {
-  context_of(request).parking->run(
-      attempt_to(request, operation, on_any_try(std::move(call)), reply));
+void serve_slowly(fuse_req_t request, Doing doing, Call call, Reply reply) {
+  context_of(request).parking->run(attempt_to(request, doing, on_any_try(std::move(call)), reply));
 }
 
 // Not known where the kernel can't send it again.

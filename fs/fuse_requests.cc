@@ -86,21 +86,28 @@ std::string_view request_name(std::uint32_t opcode) {
   return found == kNames.end() ? kUnknown : found->second;
 }
 
-void RequestCounters::count(Bytes request) {
-  if (request.size() < sizeof(fuse_in_header)) return;
+Counted RequestCounters::count(Bytes request) {
+  if (request.size() < sizeof(fuse_in_header)) return Counted::kNo;
   const auto header = load<fuse_in_header>(request);
-  if (about_control_files(header, request.subspan(sizeof(header)))) return;
+  if (about_control_files(header, request.subspan(sizeof(header)))) return Counted::kNo;
   const std::size_t at = std::min<std::size_t>(header.opcode, kOpcodes - 1);
   counts_.at(at).fetch_add(1, std::memory_order_relaxed);
+  return Counted::kYes;
+}
+
+std::map<std::uint32_t, std::uint64_t> RequestCounters::by_opcode() const {
+  std::map<std::uint32_t, std::uint64_t> counts;
+  for (std::uint32_t opcode = 0; opcode < kOpcodes; ++opcode) {
+    if (const std::uint64_t count = counts_.at(opcode).load(std::memory_order_relaxed)) {
+      counts[opcode] = count;
+    }
+  }
+  return counts;
 }
 
 std::map<std::string, std::uint64_t> RequestCounters::counts() const {
   std::map<std::string, std::uint64_t> counts;
-  for (std::uint32_t opcode = 0; opcode < kOpcodes; ++opcode) {
-    if (const std::uint64_t count = counts_.at(opcode).load(std::memory_order_relaxed)) {
-      counts[name_of(opcode)] = count;
-    }
-  }
+  for (const auto& [opcode, count] : by_opcode()) counts[name_of(opcode)] = count;
   return counts;
 }
 

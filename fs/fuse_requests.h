@@ -18,15 +18,20 @@ namespace spillfs::fs {
 // What linux/fuse.h calls it without FUSE_; "UNKNOWN" for what came later.
 std::string_view request_name(std::uint32_t opcode);
 
+inline constexpr std::size_t kOpcodes = 64;  // the last stands for all that are beyond
+
+// Whether a request is one that the counters and times tell of.
+enum class Counted : std::uint8_t { kNo, kYes };
+
 class RequestCounters {
  public:
   // `request` is raw, as read from /dev/fuse.
-  void count(Bytes request);
+  Counted count(Bytes request);
   // By the names of linux/fuse.h without FUSE_; kinds that never came are not in it.
   [[nodiscard]] std::map<std::string, std::uint64_t> counts() const;
+  [[nodiscard]] std::map<std::uint32_t, std::uint64_t> by_opcode() const;
 
  private:
-  static constexpr std::size_t kOpcodes = 64;  // the last counts all that are beyond
   std::array<std::atomic<std::uint64_t>, kOpcodes> counts_{};
 };
 

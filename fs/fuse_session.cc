@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,6 +33,18 @@ void on_init(void* /*context*/, fuse_conn_info* connection) {
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
+// Counted first: who has the answer finds it in the counters.
+ssize_t write_answer(int fuse, iovec* parts, int count, void* context) {
+  static_cast<FuseContext*>(context)->times->answered({parts, static_cast<std::size_t>(count)});
+  return ::writev(fuse, parts, count);
+}
+
+// The session has a loop of its own that nobody starts.
+ssize_t read_nothing(int /*fuse*/, void* /*into*/, std::size_t /*size*/, void* /*context*/) {
+  errno = ENOTSUP;
+  return -1;
+}
+
 // A handler that does nothing: the signal's purpose is EINTR.
 void install_wake_signal() {
   struct sigaction action {};
@@ -51,6 +64,8 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
               .control = &control,
               .parking = &parking_,
               .requests = options.requests,
+              .times = options.times,
+              .clients = options.clients,
               .slow = options.slow,
               .fuse = fuse_.get(),
               .features = options.features};
@@ -79,12 +94,17 @@ Result<> FuseSession::start(MutableBytes init) {
   if (fuse_session_mount(session_.get(), fmt::format("/dev/fd/{}", copy.get()).c_str()) != 0) {
     return fail(EIO, "libfuse refused the FUSE descriptor");
   }
-  static_cast<void>(copy.release());
+  const int copy_number = copy.release();
   // libfuse answers the replayed INIT as well; the kernel ignores that reply.
   fuse_buf buffer{};
   buffer.size = init.size();
   buffer.mem = init.data();
   fuse_session_process_buf(session_.get(), &buffer);
+  // From here on its answers go through us: only there all of them come by.
+  const fuse_custom_io io{.writev = write_answer, .read = read_nothing};
+  if (fuse_session_custom_io(session_.get(), &io, copy_number) != 0) {
+    return fail(EIO, "libfuse does not let us write its answers");
+  }
   return {};
 }
 

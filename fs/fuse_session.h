@@ -25,9 +25,11 @@ class FuseSession {
     KernelFeatures features;                      // what the kernel and we agreed on
     Volume::Start start = Volume::Start::kMount;
     RequestCounters* requests = nullptr;
+    RequestTimes* times = nullptr;
+    Clients* clients = nullptr;
     SlowWatch* slow = nullptr;
   };
-  // `volume`, `control`, `requests` and `slow` outlive the session.
+  // `volume`, `control` and what the options point to outlive the session.
   static Result<std::unique_ptr<FuseSession>> open(Fd fuse, MutableBytes init, Volume& volume,
                                                    ControlFiles& control, Options options);
   FuseSession(const FuseSession&) = delete;

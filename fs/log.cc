@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "fs/journal_sink.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 
@@ -16,16 +17,29 @@ namespace {
 
 constexpr std::size_t kLogSize = 10 * kMiB;
 
+bool goes_to_journal(const LogTarget& target) {
+  return target.where == "journal" ||
+         (target.where == "auto" && target.file.empty() && stderr_is_journal());
+}
+
+spdlog::sink_ptr sink_of(const LogTarget& target) {
+  if (goes_to_journal(target)) return make_journal_sink({target.mountpoint, target.store});
+  if (target.file.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(target.file, kLogSize, 2);
+}
+
 }  // namespace
 
-Result<> set_up_log(const std::string& level, const std::string& file) {
+Result<> set_up_log(const LogTarget& target) {
+  if (goes_to_journal(target) && !there_is_a_journal()) {
+    return fail(ENOENT, "there is no journal of systemd here; leave log=journal out");
+  }
   try {
-    auto logger = file.empty() ? spdlog::stderr_logger_mt("spillfs")
-                               : spdlog::rotating_logger_mt("spillfs", file, kLogSize, 2);
+    auto logger = std::make_shared<spdlog::logger>("spillfs", sink_of(target));
     logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
     logger->flush_on(spdlog::level::info);
     spdlog::set_default_logger(std::move(logger));
-    spdlog::set_level(spdlog::level::from_str(level));
+    spdlog::set_level(spdlog::level::from_str(target.level));
     return {};
   } catch (const spdlog::spdlog_ex& problem) {
     return fail(EIO, fmt::format("open the log: {}", problem.what()));

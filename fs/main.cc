@@ -12,6 +12,7 @@
 #include "fs/external_verbs.h"
 #include "fs/fuse_kernel.h"
 #include "fs/helpers.h"
+#include "fs/watch_verbs.h"
 
 namespace {
 
@@ -51,6 +52,10 @@ void add_mount_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code)
   verb->add_option("mountpoint", mount->mountpoint, "an empty directory");
   verb->add_option("--config", mount->config, "a TOML file with what is not given here");
   verb->add_option("-o", mount->options, "options, as name=value,…")->allow_extra_args(false);
+  verb->add_option_function<std::string>(
+      "--log-level",
+      [=](const std::string& level) { mount->options.push_back("log_level=" + level); },
+      "as -o log_level=");
   verb->add_flag("-f,--foreground", mount->foreground, "stay in the foreground, log to stderr");
   verb->footer(spillfs::fs::mount_help());
   verb->callback([=, &code] { code = run_mount(*mount, streams); });
@@ -110,6 +115,7 @@ int run(int argc, char** argv) {
   verb->callback([&] { code = run_reap(reap, streams); });
 
   spillfs::fs::CheckCommand check;
+  check.progress = scrub.progress;
   verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
   verb->add_option("store", check.store)->required();
   auto* rebuild = verb->add_flag("--rebuild", check.rebuild,
@@ -122,6 +128,7 @@ int run(int argc, char** argv) {
   verb->add_option("segment", dump.segment, "a .fused file")->required();
   verb->callback([&] { code = run_dump(dump, streams); });
 
+  spillfs::fs::add_watch_verbs(app, streams, code);
   spillfs::fs::add_external_verbs(app, streams, code);
   spillfs::fs::add_describe_verb(app, streams, code);
 

@@ -9,11 +9,13 @@
 #include <utility>
 
 #include "fs/age.h"
+#include "fs/metrics_address.h"
 #include "fs/options.h"
 
 namespace spillfs::fs {
 namespace {
 
+constexpr std::string_view kNone = "none";
 constexpr std::uint64_t kLargestFused = 64 * kMiB;
 
 using Set = std::function<Result<>(MountOptions&, std::string_view)>;
@@ -159,6 +161,16 @@ Result<> set_log_level(MountOptions& options, std::string_view text) {
 Result<> set_reap(MountOptions& options, std::string_view text) {
   options.reap.reset();
   if (text != "off") options.reap = SPILLFS_TRY(parse_age(text));
+  return {};
+}
+
+constexpr std::array<std::string_view, 3> kLogs{"auto", "journal", "file"};
+
+Result<> set_log(MountOptions& options, std::string_view text) {
+  if (std::find(kLogs.begin(), kLogs.end(), text) == kLogs.end()) {
+    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kLogs, ", ")));
+  }
+  options.log = text;
   return {};
 }
 
@@ -331,9 +343,53 @@ std::vector<OptionSpec> daemon_options() {
   };
 }
 
+Result<> set_metrics(MountOptions& options, std::string_view text) {
+  if (text != kNone) SPILLFS_TRY(parse_metrics_address(text));
+  options.metrics = text == kNone ? "" : text;
+  return {};
+}
+
+Result<> set_metrics_file(MountOptions& options, std::string_view text) {
+  if (text != kNone && !text.starts_with('/')) {
+    return fail(EINVAL, fmt::format("'{}' is not an absolute path", text));
+  }
+  options.metrics_file = text == kNone ? "" : text;
+  return {};
+}
+
+std::string shown_or_none(const std::string& text) {
+  return text.empty() ? std::string(kNone) : text;
+}
+
+std::vector<OptionSpec> watch_options() {
+  using O = MountOptions;
+  return {
+      {.name = "metrics",
+       .value = "ADDRESS",
+       .fallback = kNone,
+       .help = "serve metrics over HTTP there: 127.0.0.1:PORT, [::1]:PORT or unix:/PATH",
+       .set = set_metrics,
+       .show = [](const O& o) { return shown_or_none(o.metrics); }},
+      {.name = "metrics_file",
+       .value = "PATH",
+       .fallback = kNone,
+       .help = "keep a file with the metrics, for node_exporter's textfile collector",
+       .set = set_metrics_file,
+       .show = [](const O& o) { return shown_or_none(o.metrics_file); }},
+      {.name = "log",
+       .value = "WHERE",
+       .fallback = "auto",
+       .help = "journal, file, or auto: the journal with -f under systemd, else the file",
+       .set = set_log,
+       .show = [](const O& o) { return o.log; },
+       .words = words_of(kLogs),
+       .change = OptionChange::kAtMount},
+  };
+}
+
 std::vector<OptionSpec> make_table() {
   std::vector<OptionSpec> table = space_options();
-  for (const auto& more : {way_options(), daemon_options()}) {
+  for (const auto& more : {way_options(), daemon_options(), watch_options()}) {
     table.insert(table.end(), more.begin(), more.end());
   }
   return table;

@@ -44,6 +44,9 @@ struct MountOptions {
   FeatureSet without;             // what the kernel could do and shall not
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
   std::string log_level = "info";
+  std::string log = "auto";
+  std::string metrics;       // where they are served, as parse_metrics_address() takes it
+  std::string metrics_file;  // absolute; both empty for none
   std::optional<std::chrono::seconds> reap;  // none: off
   std::optional<bool> allow_other;           // none: for root
   // Where each one was given ("-o", "/etc/spillfs.toml:3"), by name; what was not is missing.

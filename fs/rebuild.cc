@@ -31,8 +31,8 @@ class Rebuilder {
   Rebuilder(index::Index& index, storage::SegmentStore& segments, const SegmentClaims::Tell& tell)
       : index_(index), store_(segments), tell_(tell), claims_(segments, report_, tell) {}
 
-  Result<RebuildReport> run() {
-    SPILLFS_TRY(claims_.collect());
+  Result<RebuildReport> run(const TellProgress& progress) {
+    SPILLFS_TRY(claims_.collect(progress));
     auto inodes = claims_.of_inodes();
     for (auto& [id, claim] : inodes) ++claims_.segments()[claim.segment].files;
     for (const Claim& claim : claims_.strays()) ++claims_.segments()[claim.segment].files;
@@ -213,8 +213,9 @@ class Rebuilder {
 }  // namespace
 
 Result<RebuildReport> rebuild_index(index::Index& index, storage::SegmentStore& segments,
-                                    const std::function<void(const std::string&)>& tell) {
-  return Rebuilder(index, segments, tell).run();
+                                    const std::function<void(const std::string&)>& tell,
+                                    const TellProgress& progress) {
+  return Rebuilder(index, segments, tell).run(progress);
 }
 
 }  // namespace spillfs::fs

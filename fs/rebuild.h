@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "fs/progress.h"
 #include "index/index.h"
 #include "storage/segments.h"
 
@@ -22,7 +23,9 @@ struct RebuildReport {
 };
 
 // Calls `tell` with a sentence for each thing that is damaged or doubtful. `index` is empty.
+// `progress` is told of the segments read.
 Result<RebuildReport> rebuild_index(index::Index& index, storage::SegmentStore& segments,
-                                    const std::function<void(const std::string&)>& tell);
+                                    const std::function<void(const std::string&)>& tell,
+                                    const TellProgress& progress = {});
 
 }  // namespace spillfs::fs

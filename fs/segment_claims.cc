@@ -44,7 +44,7 @@ void SegmentClaims::leave_out(ClaimedSegment& segment, const std::string& why) {
   tell_(fmt::format("segment {} is left as it is: {}", name_of(segment), why));
 }
 
-Result<> SegmentClaims::collect() {
+Result<> SegmentClaims::collect(const TellProgress& progress) {
   for (DirectoryId directory : store_.directories()) {
     for (const storage::FoundSegment& found : SPILLFS_TRY(store_.list(directory))) {
       segments_.push_back({.found = found, .directory = directory});
@@ -54,6 +54,7 @@ Result<> SegmentClaims::collect() {
   std::sort(segments_.begin(), segments_.end(),
             [](const auto& a, const auto& b) { return a.found.id < b.found.id; });
   for (std::uint32_t position = 0; position < segments_.size(); ++position) {
+    if (progress) progress(position, segments_.size());
     const bool fused = segments_[position].found.kind == SegmentKind::kFused;
     SPILLFS_TRY(fused ? collect_fused(position) : collect_private(position));
   }

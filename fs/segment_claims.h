@@ -40,7 +40,7 @@ class SegmentClaims {
       : store_(segments), report_(report), tell_(tell) {}
 
   // Reads every segment.
-  Result<> collect();
+  Result<> collect(const TellProgress& progress = {});
 
   [[nodiscard]] std::vector<ClaimedSegment>& segments() { return segments_; }
   // The newest whole bytes of each inode, the highest inode first.

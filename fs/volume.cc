@@ -270,22 +270,51 @@ Result<struct statvfs> Volume::statfs(uid_t uid) {
 }
 
 Volume::Status Volume::status() {
-  MutexLock lock(handles_mutex_);
-  return {.inodes = inodes_,
-          .charged = space_.charged(),
-          .dead = space_.dead(),
-          .pool = segments_->pool_bytes(),
-          .quota = space_.quota(),
-          .staging_free = staging_->free_bytes(),
-          .handles = handles_.size(),
-          .cached_files = cached_files_,
-          .direct_files = direct_files_,
-          .passthrough_files = passthrough_files_,
-          .sync_requests = syncer_.requests(),
-          .sync_groups = syncer_.groups(),
-          .unsynced = unsynced_,
-          .damaged = damaged_.count(),
-          .index_trouble = index_->trouble()};
+  Status out{.inodes = inodes_,
+             .charged = space_.charged(),
+             .dead = space_.dead(),
+             .pool = segments_->pool_bytes(),
+             .quota = space_.quota(),
+             .staging_free = staging_->free_bytes(),
+             .cached_files = cached_files_,
+             .direct_files = direct_files_,
+             .passthrough_files = passthrough_files_,
+             .sync_requests = syncer_.requests(),
+             .sync_groups = syncer_.groups(),
+             .unsynced = unsynced_,
+             .damaged = damaged_.count(),
+             .index_trouble = index_->trouble(),
+             .reclaim_runs = reclaim_runs_,
+             .freed_segments = freed_segments_,
+             .copied_bytes = copied_bytes_};
+  {
+    MutexLock lock(handles_mutex_);
+    out.handles = handles_.size();
+  }
+  MutexLock lock(fused_mutex_);
+  for (const auto& [id, state] : fused_states_) {
+    ++out.fused_segments;
+    out.fused_bytes += state.bytes;
+    out.fused_live += state.live;
+  }
+  return out;
+}
+
+std::string Volume::path_for_log(InodeId id) {
+  if (id == kRootInode) return "/";
+  const auto inode = index_->inode(id);
+  if (!inode) return {};
+  return path_of(*inode).value_or("");
+}
+
+std::vector<Volume::DirectoryStatus> Volume::directories() {
+  std::vector<DirectoryStatus> out;
+  for (DirectoryId directory : segments_->directories()) {
+    out.push_back({.path = segments_->device(directory).name(),
+                   .space = segments_->space(directory),
+                   .takes_segments = !segments_->is_left_out(directory)});
+  }
+  return out;
 }
 
 void Volume::set_kernel(Kernel kernel) {

@@ -189,8 +189,23 @@ class Volume {
     bool unsynced = false;      // something was sealed since the last sync of everything
     std::size_t damaged = 0;    // files that scrub has found to be wrong
     std::string index_trouble;  // why it takes no changes; empty when it does
+    std::uint64_t fused_segments = 0, fused_bytes = 0, fused_live = 0;     // bytes: of records
+    std::uint64_t reclaim_runs = 0, freed_segments = 0, copied_bytes = 0;  // so far
   };
   Status status();
+  struct DirectoryStatus {
+    std::string path;
+    Result<storage::DeviceSpace> space;
+    bool takes_segments = true;  // false: it has failed, and is left out for a while
+  };
+  std::vector<DirectoryStatus> directories();
+  // Inodes with ids above `after`, as they were last committed: for people who count.
+  Result<std::vector<index::Inode>> list_inodes(InodeId after, std::size_t limit) {
+    return index_->inodes(after, limit);
+  }
+  // "/a/b"; empty where it has no name, or it can't be found out.
+  std::string path_for_log(InodeId id);
+  Result<index::Inode> committed_inode(InodeId id) { return index_->inode(id); }
   // The kernel has let go of an inode: a hint for reclaim.
   void forget(InodeId id);
 
@@ -503,8 +518,11 @@ class Volume {
   UserSpace users_;
   std::atomic<std::int64_t> inodes_{0};
   DamagedFiles damaged_;
-  std::atomic<bool> space_wanted_{false};  // someone waits for space, of whatever kind
-  std::atomic<bool> pool_wanted_{false};   // a data directory is full: the pool's blocks must go
+  std::atomic<std::uint64_t> reclaim_runs_{0};
+  std::atomic<std::uint64_t> freed_segments_{0};
+  std::atomic<std::uint64_t> copied_bytes_{0};  // by compaction
+  std::atomic<bool> space_wanted_{false};       // someone waits for space, of whatever kind
+  std::atomic<bool> pool_wanted_{false};  // a data directory is full: the pool's blocks must go
   Mutex directory_moves_;
 
   // Directories used lately stay in memory, each in the place its id gives it; none without names.

@@ -87,6 +87,7 @@ void Volume::reclaim_loop(const std::stop_token& stop) {
 Result<> Volume::reclaim_now() {
   MutexLock run(reclaim_run_);
   if (kernel_unknown_) return {};
+  ++reclaim_runs_;
   const std::uint64_t before = space_.dead() + segments_->pool_bytes();
   warn("orphans", reclaim_orphans());
   warn("dead segments", reclaim_dead());
@@ -234,6 +235,7 @@ Result<> Volume::free_segment(SegmentId id) {
     SPILLFS_TRY(segments_->remove(SegmentKind::kFused, id, segment->directory));
   }
   SPILLFS_TRY(index_->commit(batch));
+  ++freed_segments_;
   if (segment && segment->kind == SegmentKind::kFused) {
     space_.reclaimed(segment->bytes);
     MutexLock lock(fused_mutex_);
@@ -345,6 +347,7 @@ Result<> Volume::copy_record(const index::Record& record, std::vector<Copy>& cop
   }
   const std::array payload{Bytes(data)};
   const Location to = SPILLFS_TRY(append_fused(info, payload));
+  copied_bytes_ += to.record_length;
   copies.push_back({.vnode = vnode, .from = from, .to = to});
   return {};
 }

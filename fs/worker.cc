@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/worker.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -18,13 +17,18 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "fs/background_reaper.h"
 #include "fs/config_text.h"
+#include "fs/directory_sizes.h"
 #include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
 #include "fs/heartbeat.h"
 #include "fs/memory_pressure.h"
+#include "fs/metrics.h"
+#include "fs/metrics_file.h"
+#include "fs/metrics_server.h"
 #include "fs/object_folder.h"
 #include "fs/process_identity.h"
 #include "fs/scrubber.h"
@@ -76,63 +80,6 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
     };
   }
   return out;
-}
-
-// Whom the status asks.
-struct StatusSources {
-  const WorkerStart& start;
-  const KernelFeatures& kernel;
-  MemoryPressure& memory;
-  Volume& volume;
-  Scrubber& scrubber;
-  const RequestCounters& requests;
-  const SlowWatch& slow;
-};
-
-std::string status_text(const StatusSources& from) {
-  const auto& [start, kernel, memory, volume, scrubber, requests, slow] = from;
-  const Volume::Status now = volume.status();
-  const Scrubber::Status scrub = scrubber.status();
-  const nlohmann::json json{
-      {"version", SPILLFS_VERSION},
-      {"supervisor_pid", start.supervisor},
-      {"worker_pid", ::getpid()},
-      {"mountpoint", start.mountpoint},
-      {"store", start.store->path()},
-      {"uuid", storage::hex(start.store->id())},
-      {"data_directories", start.store->directories()},
-      {"kernel", describe(kernel)},
-      {"memory", memory.describe()},
-      {"index", now.index_trouble.empty() ? "takes changes" : "read-only: " + now.index_trouble},
-      {"cached_files", now.cached_files},
-      {"direct_files", now.direct_files},
-      {"passthrough_files", now.passthrough_files},
-      {"sync_requests", now.sync_requests},
-      {"sync_groups", now.sync_groups},
-      {"unsynced", now.unsynced},
-      {"inodes", now.inodes},
-      {"charged_bytes", now.charged},
-      {"dead_bytes", now.dead},
-      {"pool_bytes", now.pool},
-      {"quota_bytes", now.quota},
-      {"user_quota_bytes", start.options.user_quota},
-      {"staging_free_bytes", now.staging_free},
-      {"open_handles", now.handles},
-      {"scrubbed_bytes", scrub.bytes},
-      {"damaged_files", now.damaged},
-      {"last_full_scrub", scrub.last_full_pass
-                              ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
-                              : "none since the mount"},
-      {"requests", requests.counts()},
-      {"slow_operations", slow.count()},
-      {"restarts", start.counts->restarts.load()},
-      {"upgrades", start.counts->upgrades.load()},
-      {"failed_upgrades", start.counts->failed_upgrades.load()},
-      {"when_the_worker_dies", kernel.on.has(Feature::kResend)
-                                   ? "another goes on"
-                                   : "the mount ends; this kernel can't send requests again"},
-  };
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 // Who has how many bytes is for the store's owner to know.
@@ -191,6 +138,24 @@ void raise_descriptor_limit() {
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the descriptor limit stays as it is");
 }
 
+// Gives the metrics to others while it lives.
+struct Published {
+  std::optional<MetricsServer> server;
+  std::optional<MetricsFile> file;
+};
+
+void publish(const StatusSources& from, Published& published) {
+  const MountOptions& options = from.start.options;
+  if (const auto address = parse_metrics_address(options.metrics); address) {
+    published.server.emplace(
+        *address, MetricsServer::Sources{.metrics = [&from] { return metrics_text(from); },
+                                         .trouble = [&from] { return mount_trouble(from); }});
+  }
+  if (!options.metrics_file.empty()) {
+    published.file.emplace(options.metrics_file, [&from] { return mount_metrics_text(from); });
+  }
+}
+
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -221,10 +186,18 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
   RequestCounters requests;
+  const auto times = std::make_unique<RequestTimes>();  // large
+  const auto clients = std::make_unique<Clients>();
   Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   ControlFiles control;
-  control.add("status", [&, from = StatusSources{start, kernel, memory, *volume, scrubber, requests,
-                                                 slow}] { return status_text(from); });
+  const StatusSources sources{start, kernel, memory, *volume, scrubber, requests, *times, slow};
+  control.add("status", [&sources] { return status_text(sources); });
+  control.add("metrics", [&sources] { return metrics_text(sources); });
+  control.add(
+      "clients", [&clients] { return clients_text(*clients); }, ControlAccess::kOwner);
+  DirectorySizes sizes(*volume);
+  control.add(
+      "directories", [&sizes] { return sizes.text(); }, ControlAccess::kOwner);
   control.add_file("scrub", ControlAccess::kOwner, [&] { return scrubber.open(); });
   control.add(
       "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
@@ -238,9 +211,13 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .features = kernel,
                                      .start = start.start,
                                      .requests = &requests,
+                                     .times = times.get(),
+                                     .clients = clients.get(),
                                      .slow = &slow}));
   table.note_backing(probed);  // the volume has given back what was beyond the highest known
   const Heartbeat::Proof proof(heartbeat, *volume, slow);
+  Published published;
+  publish(sources, published);
   const StopOnSignal stop(*session);
   std::optional<BackgroundReaper> reaper;
   if (start.options.reap) {

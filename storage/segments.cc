@@ -134,11 +134,13 @@ Result<DirectoryId> SegmentStore::choose_with_room(std::uint64_t first, std::uin
 
 // As space(), EIO for one that has failed.
 Result<DeviceSpace> SegmentStore::healthy_space(DirectoryId directory) {
-  {
-    MutexLock lock(mutex_);
-    if (health_.at(number(directory)).failed_until > steady_milliseconds()) return fail(EIO);
-  }
+  if (is_left_out(directory)) return fail(EIO);
   return space(directory);
+}
+
+bool SegmentStore::is_left_out(DirectoryId directory) {
+  MutexLock lock(mutex_);
+  return health_.at(number(directory)).failed_until > steady_milliseconds();
 }
 
 bool SegmentStore::report_failure(DirectoryId directory, const Error& why) {

@@ -77,6 +77,8 @@ class SegmentStore {
   // takes new segments: then this one is left out of new placements for a while. False: it is the
   // caller's to report.
   bool report_failure(DirectoryId directory, const Error& why);
+  // Whether it has failed lately.
+  bool is_left_out(DirectoryId directory) EXCLUDES(mutex_);
   // At most ~100 ms old while there is plenty.
   Result<DeviceSpace> space(DirectoryId directory);
 

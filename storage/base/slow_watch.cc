@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace spillfs {
 
 SlowWatch::SlowWatch(std::chrono::milliseconds limit)
@@ -28,6 +30,12 @@ SlowWatch::Operation::Operation(SlowWatch* watch, std::string_view name, std::st
 
 SlowWatch::Operation::~Operation() {
   if (watch_ != nullptr) watch_->end(*this);
+}
+
+std::size_t SlowWatch::late() {
+  MutexLock lock(mutex_);
+  return static_cast<std::size_t>(std::count_if(running_.begin(), running_.end(),
+                                                [](const Operation* each) { return each->told_; }));
 }
 
 void SlowWatch::begin(Operation& operation) {

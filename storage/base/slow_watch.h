@@ -43,6 +43,8 @@ class SlowWatch {
 
   // Operations that took too long so far, running ones included.
   [[nodiscard]] std::uint64_t count() const { return count_; }
+  // Those that run now and have taken too long already.
+  [[nodiscard]] std::size_t late() EXCLUDES(mutex_);
 
   // Whether an operation without an object, such as a request, has been running for `limit` while
   // none is under way that has one, such as a disk's.

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "fs/commands.h"
+#include "fs/doctor.h"
+#include "fs/fuse_mount.h"
+
+namespace spillfs::fs {
+namespace {
+
+nlohmann::json as_json(const Findings& findings) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Finding& finding : findings) {
+    list.push_back({{"level", level_name(finding.level)},
+                    {"what", finding.what},
+                    {"found", finding.found},
+                    {"change", finding.change}});
+  }
+  return list;
+}
+
+void print(const Findings& findings, std::ostream& out) {
+  for (const Finding& finding : findings) {
+    out << fmt::format("{:<4}  {:<11}  {}\n", level_name(finding.level), finding.what,
+                       finding.found);
+    if (!finding.change.empty()) out << fmt::format("{:19}-> {}\n", "", finding.change);
+  }
+}
+
+}  // namespace
+
+ExitCode run_doctor(const DoctorCommand& command, Streams streams) {
+  Findings findings;
+  examine_machine(findings);
+  const std::vector<std::string> mountpoints =
+      command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
+  for (const std::string& mountpoint : mountpoints) examine_mount(mountpoint, findings);
+  examine_ray(command.ray_config, findings);
+  if (command.json) {
+    streams.out << as_json(findings).dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                << '\n';
+  } else {
+    print(findings, streams.out);
+  }
+  const bool failed = std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.level == Finding::Level::kFail;
+  });
+  return failed ? kExitProblemsFound : kExitSuccess;
+}
+
+}  // namespace spillfs::fs

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/metrics_server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+namespace {
+
+constexpr const char* kExposition = "text/plain; version=0.0.4; charset=utf-8";
+constexpr std::size_t kThreads = 2;
+constexpr std::chrono::seconds kTryAgain{5};
+constexpr std::chrono::milliseconds kStopPause{5};
+constexpr time_t kPatience = 5;  // seconds, with a client
+constexpr int kUnavailable = 503;
+
+int family_of(const MetricsAddress& address) {
+  switch (address.family) {
+    case MetricsAddress::Family::kIpv4:
+      return AF_INET;
+    case MetricsAddress::Family::kIpv6:
+      return AF_INET6;
+    case MetricsAddress::Family::kUnix:
+      break;
+  }
+  return AF_UNIX;
+}
+
+bool is_served(const std::string& path) {
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  std::strncpy(to.sun_path, path.c_str(), sizeof(to.sun_path) - 1);
+  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
+}
+
+// What a process that died has left of a socket; nothing else is removed.
+Result<> clear_stale(const std::string& path) {
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) != 0) {
+    return errno == ENOENT ? Result<>() : fail_errno(errno, path);
+  }
+  if (!S_ISSOCK(found.st_mode)) return fail(EEXIST, path + " is there and is not a socket");
+  if (is_served(path)) return fail(EADDRINUSE, path + " is another process's");
+  if (::unlink(path.c_str()) != 0) return fail_errno(errno, "remove " + path);
+  return {};
+}
+
+void set_options(httplib::Server& server) {
+  server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+  // Not SO_REUSEPORT, which is what it sets by itself: two servers would share the port.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
+  server.set_read_timeout(kPatience);
+  server.set_write_timeout(kPatience);
+  server.set_keep_alive_timeout(1);
+  server.set_payload_max_length(0);
+}
+
+}  // namespace
+
+MetricsServer::MetricsServer(MetricsAddress address, Sources sources)
+    : address_(std::move(address)), server_(std::make_unique<httplib::Server>()) {
+  set_options(*server_);
+  server_->set_address_family(family_of(address_));
+  server_->Get("/metrics", [metrics = std::move(sources.metrics)](const httplib::Request&,
+                                                                  httplib::Response& response) {
+    response.set_content(metrics(), kExposition);
+  });
+  server_->Get("/healthz", [trouble = std::move(sources.trouble)](const httplib::Request&,
+                                                                  httplib::Response& response) {
+    const std::string why = trouble();
+    if (!why.empty()) response.status = kUnavailable;
+    response.set_content(why.empty() ? "ok\n" : why + "\n", "text/plain; charset=utf-8");
+  });
+  thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
+}
+
+MetricsServer::~MetricsServer() {
+  thread_.request_stop();
+  thread_.join();
+  if (has_socket_) ::unlink(address_.host.c_str());
+}
+
+// A socket's file is the owner's from the start: the daemon's umask leaves others nothing.
+Result<> MetricsServer::bind() {
+  const bool local = address_.family == MetricsAddress::Family::kUnix;
+  if (local) SPILLFS_TRY(clear_stale(address_.host));
+  errno = 0;
+  if (!server_->bind_to_port(address_.host, local ? 1 : address_.port)) {
+    return fail_errno(errno == 0 ? EADDRINUSE : errno,
+                      local ? address_.host : fmt::format("{}:{}", address_.host, address_.port));
+  }
+  has_socket_ = local;
+  if (local && ::chmod(address_.host.c_str(), S_IRUSR | S_IWUSR) != 0) {
+    return fail_errno(errno, address_.host);
+  }
+  return {};
+}
+
+void MetricsServer::serve(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  for (bool told = false; !stop.stop_requested();) {
+    const auto bound = bind();
+    if (bound) break;
+    if (!std::exchange(told, true)) {
+      spdlog::warn("metrics are not served yet: {}", describe(bound.error()));
+    }
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, stop, kTryAgain, [] { return false; });
+  }
+  // stop() does nothing before the server has begun to listen.
+  const std::jthread stopper([this, &stop](const std::stop_token& ended) {
+    while (!ended.stop_requested()) {
+      if (stop.stop_requested()) server_->stop();
+      std::this_thread::sleep_for(kStopPause);
+    }
+  });
+  if (!stop.stop_requested() && !server_->listen_after_bind() && !stop.stop_requested()) {
+    spdlog::error("metrics are no longer served on {}", address_.host);
+  }
+}
+
+}  // namespace spillfs::fs

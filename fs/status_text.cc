@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/status_text.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "fs/fuse_kernel.h"
+#include "fs/fuse_request_times.h"
+#include "fs/fuse_requests.h"
+#include "fs/memory_pressure.h"
+#include "fs/process_usage.h"
+#include "fs/scrubber.h"
+#include "fs/volume.h"
+#include "fs/worker.h"
+#include "storage/base/slow_watch.h"
+
+namespace spillfs::fs {
+
+namespace {
+
+std::string shown(std::string_view option, const MountOptions& options) {
+  for (const OptionSpec& spec : option_table()) {
+    if (spec.name == option) return spec.show(options);
+  }
+  return {};
+}
+
+nlohmann::json about(const StatusSources& from) {
+  const WorkerStart& start = from.start;
+  const bool resends = from.kernel.on.has(Feature::kResend);
+  return {{"version", SPILLFS_VERSION},
+          {"supervisor_pid", start.supervisor},
+          {"worker_pid", ::getpid()},
+          {"mountpoint", start.mountpoint},
+          {"store", start.store->path()},
+          {"uuid", storage::hex(start.store->id())},
+          {"data_directories", start.store->directories()},
+          {"kernel", describe(from.kernel)},
+          {"restarts", start.counts->restarts.load()},
+          {"upgrades", start.counts->upgrades.load()},
+          {"failed_upgrades", start.counts->failed_upgrades.load()},
+          {"when_the_worker_dies",
+           resends ? "another goes on" : "the mount ends; this kernel can't send requests again"}};
+}
+
+nlohmann::json space_of(const StatusSources& from, const Volume::Status& now) {
+  struct statvfs space {};
+  if (const auto found = from.volume.statfs()) space = *found;
+  nlohmann::json directories = nlohmann::json::array();
+  for (const auto& directory : from.volume.directories()) {
+    directories.push_back({{"path", directory.path},
+                           {"size_bytes", directory.space ? directory.space->total : 0},
+                           {"free_bytes", directory.space ? directory.space->free : 0},
+                           {"healthy", directory.space && directory.takes_segments}});
+  }
+  return {{"size_bytes", space.f_blocks * space.f_frsize},
+          {"free_bytes", space.f_bavail * space.f_frsize},
+          {"charged_bytes", now.charged},
+          {"dead_bytes", now.dead},
+          {"pool_bytes", now.pool},
+          {"quota_bytes", now.quota},
+          {"user_quota_bytes", from.start.options.user_quota},
+          {"inodes", now.inodes},
+          {"directories", std::move(directories)}};
+}
+
+nlohmann::json activity(const StatusSources& from, const Volume::Status& now) {
+  return {{"open_handles", now.handles},
+          {"cached_files", now.cached_files},
+          {"direct_files", now.direct_files},
+          {"passthrough_files", now.passthrough_files},
+          {"requests", from.requests.counts()},
+          {"waiting_requests", from.times.waiting()},
+          {"read_bytes", from.times.bytes_read()},
+          {"written_bytes", from.times.bytes_written()},
+          {"slow_operations", from.slow.count()},
+          {"memory", from.memory.describe()},
+          {"staging_bytes", from.start.options.staging},
+          {"staging_free_bytes", now.staging_free},
+          {"resident_bytes", process_usage().resident}};
+}
+
+nlohmann::json safety(const StatusSources& from, const Volume::Status& now) {
+  const Scrubber::Status scrub = from.scrubber.status();
+  return {
+      {"index", now.index_trouble.empty() ? "takes changes" : "read-only: " + now.index_trouble},
+      {"durability", shown("durability", from.start.options)},
+      {"sync_requests", now.sync_requests},
+      {"sync_groups", now.sync_groups},
+      {"unsynced", now.unsynced},
+      {"scrubbed_bytes", scrub.bytes},
+      {"damaged_files", now.damaged},
+      {"last_full_scrub", scrub.last_full_pass
+                              ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))
+                              : "none since the mount"}};
+}
+
+}  // namespace
+
+std::string status_text(const StatusSources& from) {
+  const Volume::Status now = from.volume.status();
+  nlohmann::json json = about(from);
+  json.update(space_of(from, now));
+  json.update(activity(from, now));
+  json.update(safety(from, now));
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace spillfs::fs
