@@ -73,6 +73,27 @@ void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code
   verb->callback([=, &code] { code = run_config(*config, streams); });
 }
 
+void add_reap_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto reap = std::make_shared<spillfs::fs::ReapCommand>();
+  auto* verb = app.add_subcommand("reap", "Remove what runtimes that are gone left behind");
+  verb->add_option("mountpoint", reap->mountpoint);
+  verb->add_option("--older-than", reap->older_than, "untouched for 90s, 15m, 1h, 2d; default 1h");
+  verb->add_flag("--dry-run", reap->dry_run, "only list it");
+  verb->add_flag("--json", reap->json, "an object a line");
+  verb->callback([=, &code] { code = run_reap(*reap, streams); });
+}
+
+void add_check_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto check = std::make_shared<spillfs::fs::CheckCommand>();
+  check->progress = ::isatty(STDERR_FILENO) == 1;
+  auto* verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
+  verb->add_option("store", check->store)->required();
+  auto* rebuild = verb->add_flag("--rebuild", check->rebuild,
+                                 "make a new index from the segments, where it is lost");
+  verb->add_flag("--force", check->force, "also where the index can be read")->needs(rebuild);
+  verb->callback([=, &code] { code = run_check(*check, streams); });
+}
+
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
   if (const auto helped = run_as_helper({argv, static_cast<std::size_t>(argc)}, streams)) {
@@ -106,22 +127,8 @@ int run(int argc, char** argv) {
   verb->add_flag("--json", scrub.json, "the daemon's lines, as they come");
   verb->callback([&] { code = run_scrub(scrub, streams); });
 
-  spillfs::fs::ReapCommand reap;
-  verb = app.add_subcommand("reap", "Remove what runtimes that are gone left behind");
-  verb->add_option("mountpoint", reap.mountpoint);
-  verb->add_option("--older-than", reap.older_than, "untouched for 90s, 15m, 1h, 2d; default 1h");
-  verb->add_flag("--dry-run", reap.dry_run, "only list it");
-  verb->add_flag("--json", reap.json, "an object a line");
-  verb->callback([&] { code = run_reap(reap, streams); });
-
-  spillfs::fs::CheckCommand check;
-  check.progress = scrub.progress;
-  verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
-  verb->add_option("store", check.store)->required();
-  auto* rebuild = verb->add_flag("--rebuild", check.rebuild,
-                                 "make a new index from the segments, where it is lost");
-  verb->add_flag("--force", check.force, "also where the index can be read")->needs(rebuild);
-  verb->callback([&] { code = run_check(check, streams); });
+  add_reap_verb(app, streams, code);
+  add_check_verb(app, streams, code);
 
   spillfs::fs::DumpCommand dump;
   verb = app.add_subcommand("dump", "List the records of a fused segment");

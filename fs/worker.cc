@@ -156,15 +156,40 @@ void publish(const StatusSources& from, Published& published) {
   }
 }
 
-// Calls `ready` once requests are answered. What is returned after it is how it ended.
-Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
+// What concerns this whole process.
+Result<> prepare_process(pid_t supervisor) {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != start.supervisor) return fail(ESRCH, "the supervisor is gone");
+  if (::getppid() != supervisor) return fail(ESRCH, "the supervisor is gone");
   // With an arena for each thread every one of them would come to hold as much as the block cache.
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  return {};
+}
+
+// What is in .spillfs. All of it outlives `control`.
+void add_control_files(ControlFiles& control, const StatusSources& from, Clients& clients,
+                       DirectorySizes& sizes) {
+  constexpr auto kOwner = ControlAccess::kOwner;
+  const std::string& mountpoint = from.start.mountpoint;
+  control.add("status", [&from] { return status_text(from); });
+  control.add("metrics", [&from] { return metrics_text(from); });
+  control.add(
+      "clients", [&clients] { return clients_text(clients); }, kOwner);
+  control.add(
+      "directories", [&sizes] { return sizes.text(); }, kOwner);
+  control.add_file("scrub", kOwner, [&from] { return from.scrubber.open(); });
+  control.add(
+      "users", [&from] { return users_text(from.volume); }, kOwner);
+  control.add("config", [&from] { return config_of(from.start); });
+  control.add_folder("objects", std::make_unique<ObjectFolder>(from.volume, mountpoint));
+  control.add_folder("segments", std::make_unique<SegmentFolder>(from.volume));
+}
+
+// Calls `ready` once requests are answered. What is returned after it is how it ended.
+Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
+  SPILLFS_TRY(prepare_process(start.supervisor));
   Heartbeat heartbeat(*start.counts);
   KernelFeatures kernel = features_of(start.init, start.options.without);
   const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
@@ -189,21 +214,10 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();
   Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
-  ControlFiles control;
-  const StatusSources sources{start, kernel, memory, *volume, scrubber, requests, *times, slow};
-  control.add("status", [&sources] { return status_text(sources); });
-  control.add("metrics", [&sources] { return metrics_text(sources); });
-  control.add(
-      "clients", [&clients] { return clients_text(*clients); }, ControlAccess::kOwner);
   DirectorySizes sizes(*volume);
-  control.add(
-      "directories", [&sizes] { return sizes.text(); }, ControlAccess::kOwner);
-  control.add_file("scrub", ControlAccess::kOwner, [&] { return scrubber.open(); });
-  control.add(
-      "users", [&] { return users_text(*volume); }, ControlAccess::kOwner);
-  control.add("config", [&] { return config_of(start); });
-  control.add_folder("objects", std::make_unique<ObjectFolder>(*volume, start.mountpoint));
-  control.add_folder("segments", std::make_unique<SegmentFolder>(*volume));
+  const StatusSources sources{start, kernel, memory, *volume, scrubber, requests, *times, slow};
+  ControlFiles control;
+  add_control_files(control, sources, *clients, sizes);
   const auto session =
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
