@@ -44,6 +44,14 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
   }
   if (command.foreground) {
     if (const auto kept = take_kept(request)) {
+      if (auto log = set_up_log({.level = kept->options.log_level,
+                                 .where = kept->options.log,
+                                 .file = {},
+                                 .mountpoint = kept->what.mountpoint,
+                                 .store = kept->what.store});
+          !log) {
+        spdlog::warn("{}", describe(log.error()));  // no reason to lose the mount
+      }
       const auto ended = supervise_on(kept->what, kept->options);
       return ended ? *ended : report(ended.error(), kExitSystem, streams);
     }

@@ -37,8 +37,9 @@ MetricsFile::~MetricsFile() {
 Result<> MetricsFile::write() {
   const std::string temporary = path_ + ".new";
   const std::string text = text_();
-  const Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                       kForTheCollector));
+  ::unlink(temporary.c_str());  // whatever it is: nothing else is written to
+  const Fd file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kForTheCollector));
   if (!file) return fail_errno(errno, "make " + temporary);
   if (::fchmod(file.get(), kForTheCollector) != 0) return fail_errno(errno, temporary);
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {

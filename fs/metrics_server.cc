@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/metrics_server.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <httplib.h>
 #include <spdlog/spdlog.h>
@@ -23,7 +24,7 @@ constexpr const char* kExposition = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::size_t kThreads = 2;
 constexpr std::chrono::seconds kTryAgain{5};
 constexpr std::chrono::milliseconds kStopPause{5};
-constexpr time_t kPatience = 5;  // seconds, with a client
+constexpr time_t kPatience = 1;  // seconds, with a client: the end waits for it
 constexpr int kUnavailable = 503;
 
 int family_of(const MetricsAddress& address) {
@@ -38,12 +39,14 @@ int family_of(const MetricsAddress& address) {
   return AF_UNIX;
 }
 
+// True where that can't be told, too.
 bool is_served(const std::string& path) {
-  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
   std::strncpy(to.sun_path, path.c_str(), sizeof(to.sun_path) - 1);
-  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
+  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0 ||
+         errno != ECONNREFUSED;
 }
 
 // What a process that died has left of a socket; nothing else is removed.
@@ -106,7 +109,9 @@ Result<> MetricsServer::bind() {
                       local ? address_.host : fmt::format("{}:{}", address_.host, address_.port));
   }
   has_socket_ = local;
-  if (local && ::chmod(address_.host.c_str(), S_IRUSR | S_IWUSR) != 0) {
+  // Not what someone may have put in its place meanwhile.
+  if (local &&
+      ::fchmodat(AT_FDCWD, address_.host.c_str(), S_IRUSR | S_IWUSR, AT_SYMLINK_NOFOLLOW) != 0) {
     return fail_errno(errno, address_.host);
   }
   return {};

@@ -22,9 +22,13 @@ constexpr const char* kDefault = "default";
 Result<std::string> ray_text(const std::string& text) {
   if (text.starts_with('{')) return text;
   if (!text.starts_with('@')) return std::string();
-  errno = 0;
-  std::ifstream file(text.substr(1));
-  if (!file) return fail_errno(errno == 0 ? EIO : errno, "open " + text.substr(1));
+  const std::string path = text.substr(1);
+  std::error_code error;
+  const bool regular = std::filesystem::is_regular_file(path, error);
+  if (error) return fail(error.value(), "open " + path + ": " + error.message());
+  if (!regular) return fail(EINVAL, path + " is not a file with Ray's configuration");
+  std::ifstream file(path);
+  if (!file) return fail(EACCES, "open " + path);
   return std::string{std::istreambuf_iterator<char>(file), {}};
 }
 

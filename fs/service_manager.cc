@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/service_manager.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <map>
@@ -27,7 +32,8 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kPause = 5s;
 constexpr std::chrono::milliseconds kShortPause = 50ms;  // while it starts
 constexpr std::chrono::microseconds kMoreTime = 30s;     // than TimeoutStartSec, while it recovers
-constexpr std::chrono::microseconds kBarrierPatience = 5s;  // for systemd to do what it was told
+constexpr std::chrono::milliseconds kPatience = 5s;      // for systemd to take what it is told
+constexpr int kNoFile = -1;
 
 struct Kept {
   const char* name;
@@ -40,19 +46,69 @@ constexpr std::array<Kept, 5> kKept{{{"fuse", &HandOver::fuse},
                                      {"lock", &HandOver::lock}}};
 constexpr const char* kHandOver = "hand-over";
 
-// False where there is no systemd, or it can't be told.
-bool notify(const std::string& text) { return ::sd_notify(0, text.c_str()) > 0; }
+// A connection to NOTIFY_SOCKET; none where there is no systemd.
+Fd manager_socket() {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  const std::string_view name = path != nullptr ? path : "";
+  if (name.empty() || name.size() >= sizeof(address.sun_path)) return {};
+  std::copy(name.begin(), name.end(), address.sun_path);
+  if (name.front() == '@') address.sun_path[0] = '\0';
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) return {};
+  return socket;
+}
+
+// As sd_pid_notify_with_fds(3), which waits for ever for room in the socket: a manager that does
+// not read must not stop the supervisor. False where there is no systemd, or it can't be told.
+bool notify(std::string text, std::chrono::milliseconds patience, int file = kNoFile) {
+  const Fd socket = manager_socket();
+  if (!socket) return false;
+  pollfd writable{.fd = socket.get(), .events = POLLOUT, .revents = 0};
+  if (::poll(&writable, 1, static_cast<int>(patience.count())) != 1) return false;
+  iovec part{.iov_base = text.data(), .iov_len = text.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  if (file != kNoFile) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &file, sizeof(int));
+  }
+  return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
 
 bool store_descriptor(const char* name, int file) {
   // Without FDPOLL=0 systemd would wake for every request of the mount.
-  const std::string text = fmt::format("FDSTORE=1\nFDNAME={}\nFDPOLL=0", name);
-  return ::sd_pid_notify_with_fds(0, 0, text.c_str(), &file, 1) > 0;
+  return notify(fmt::format("FDSTORE=1\nFDNAME={}\nFDPOLL=0", name), kPatience, file);
+}
+
+void remove_descriptor(const char* name) {
+  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name), kPatience);
+}
+
+// Comes back when systemd has done what it was told, which it says by closing a pipe.
+void await_manager() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
+  const Fd ours(ends[0]);
+  Fd theirs(ends[1]);
+  if (!notify("BARRIER=1", kPatience, theirs.get())) return;
+  theirs.reset();
+  pollfd closed{.fd = ours.get(), .events = 0, .revents = 0};
+  ::poll(&closed, 1, static_cast<int>(kPatience.count()));
 }
 
 void remove_descriptors() {
-  for (const Kept& kept : kKept) notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kept.name));
-  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kHandOver));
-  ::sd_notify_barrier(0, static_cast<std::uint64_t>(kBarrierPatience.count()));
+  for (const Kept& kept : kKept) remove_descriptor(kept.name);
+  remove_descriptor(kHandOver);
+  await_manager();
 }
 
 std::uint64_t monotonic_now() {  // microseconds
@@ -80,7 +136,7 @@ void ServiceManager::tell(const SupervisorCounts& counts) {
     text += fmt::format("\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
   const std::uint32_t beats = counts.beats;
   if (std::exchange(beats_, beats) != beats) text += "\nWATCHDOG=1";
-  notify(text);
+  notify(text, 0ms);
 }
 
 std::chrono::milliseconds ServiceManager::pause() const {
@@ -92,28 +148,30 @@ std::chrono::milliseconds ServiceManager::pause() const {
 
 void ServiceManager::reloading() {
   state_ = State::kReloading;
-  notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading…", monotonic_now()));
+  notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading…", monotonic_now()),
+         kPatience);
 }
 
 void ServiceManager::reloaded() {
   state_ = State::kServing;
-  notify("READY=1");
+  notify("READY=1", kPatience);
 }
 
 void ServiceManager::stopping() {
   state_ = State::kStopping;
-  notify("STOPPING=1\nSTATUS=unmounting…");
+  notify("STOPPING=1\nSTATUS=unmounting…", kPatience);
 }
 
 void ServiceManager::keep(const HandOver& what) {
   if (std::getenv("NOTIFY_SOCKET") == nullptr) return;
   const auto file = write_hand_over(what);
   if (!file) return spdlog::warn("a restart will unmount: {}", describe(file.error()));
-  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", kHandOver));  // of the program before
+  remove_descriptor(kHandOver);  // of the program before
   keeps_ = store_descriptor(kHandOver, file->get()) &&
            std::all_of(kKept.begin(), kKept.end(), [&](const Kept& kept) {
              return store_descriptor(kept.name, what.*kept.descriptor);
            });
+  if (!keeps_) remove_descriptors();  // a part of them would only keep the mount from ending
 }
 
 void ServiceManager::forget() {

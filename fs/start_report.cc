@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <string_view>
@@ -25,7 +26,9 @@ Clock::time_point time_in(std::string_view text) {
 Failure failure_in(const std::string& text) {
   const std::size_t line = text.find('\n');
   if (line == std::string::npos) return fail(EIO, "the worker died at its start; see the log");
-  return fail(std::stoi(text.substr(0, line)), text.substr(line + 1));
+  int code = EIO;
+  std::from_chars(text.data(), text.data() + line, code);
+  return fail(code, text.substr(line + 1));
 }
 
 }  // namespace
