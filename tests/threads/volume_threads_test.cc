@@ -129,7 +129,7 @@ TEST(VolumeThreads, DoNotDisturbEachOtherPastThePageCache) {
 }
 
 void run_on_disk(const fs::VolumeOptions& options) {
-#ifdef __SANITIZE_THREAD__
+#ifdef SPILLFS_THREAD_SANITIZER
   GTEST_SKIP() << "the distribution's RocksDB is built without TSan, which misreads it";
 #endif
   std::string folder = testing::TempDir() + "spillfs-threads-XXXXXX";
