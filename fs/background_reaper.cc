@@ -16,6 +16,7 @@
 #include <cstdio>
 
 #include "storage/base/fd.h"
+#include "storage/base/pause.h"
 
 namespace spillfs::fs {
 namespace {
@@ -67,15 +68,8 @@ BackgroundReaper::BackgroundReaper(BackgroundReapOptions options)
     : options_(std::move(options)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void BackgroundReaper::run(const std::stop_token& stop) const {
-  using Clock = std::chrono::steady_clock;
-  const auto pause = std::clamp(options_.older_than, kLeastPause, kMostPause);
-  auto next = Clock::now() + pause;
-  while (!stop.stop_requested()) {
-    std::this_thread::sleep_for(kLook);
-    if (Clock::now() < next) continue;
-    reap(stop);
-    next = Clock::now() + pause;
-  }
+  const auto between = std::clamp(options_.older_than, kLeastPause, kMostPause);
+  for (pause(between, stop); !stop.stop_requested(); pause(between, stop)) reap(stop);
 }
 
 // Every line that it says is one of the log.

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iterator>
 #include <ostream>
 
 #include "fs/commands.h"
 #include "fs/config_file.h"
 #include "fs/config_text.h"
+#include "fs/live_mount.h"
 #include "fs/mount_request.h"
 
 namespace spillfs::fs {
 namespace {
 
 Result<std::string> of_a_live_mount(const std::string& mountpoint) {
-  std::ifstream file(mountpoint + "/.spillfs/config");
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text = read_control_text(mountpoint, "config");
   if (!text.empty()) return text;
   return fail(ENOENT, fmt::format("no live spillfs is mounted on {}", mountpoint));
 }

@@ -6,7 +6,7 @@
 
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
-#include "fs/status_file.h"
+#include "fs/live_mount.h"
 #include "fs/status_report.h"
 
 namespace spillfs::fs {

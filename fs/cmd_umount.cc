@@ -10,7 +10,7 @@
 
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
-#include "fs/status_file.h"
+#include "fs/live_mount.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {

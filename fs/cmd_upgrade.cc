@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "fs/commands.h"
+#include "fs/live_mount.h"
 #include "fs/log.h"
-#include "fs/status_file.h"
 #include "fs/supervisor.h"
 #include "fs/worker.h"
 

@@ -9,8 +9,8 @@
 
 #include "fs/doctor.h"
 #include "fs/human.h"
+#include "fs/live_mount.h"
 #include "fs/mount_table.h"
-#include "fs/status_file.h"
 
 namespace spillfs::fs {
 namespace {

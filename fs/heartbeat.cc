@@ -7,6 +7,8 @@
 #include <fstream>
 #include <string>
 
+#include "storage/base/pause.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -56,17 +58,11 @@ Heartbeat::Proof::Proof(Heartbeat& heartbeat, Volume& volume, SlowWatch& slow)
 }
 
 Heartbeat::Proof::~Proof() {
-  {
-    MutexLock lock(heartbeat_.mutex_);
-    heartbeat_.slow_ = nullptr;
-  }
-  thread_.request_stop();
-  MutexLock lock(mutex_);
-  stopping_.notify_all();
+  MutexLock lock(heartbeat_.mutex_);
+  heartbeat_.slow_ = nullptr;
 }
 
 void Heartbeat::Proof::ask(const std::stop_token& stop) {
-  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
     {
       const SlowWatch::Operation watched(&slow_, "look", {}, number(kRootInode));
@@ -77,7 +73,7 @@ void Heartbeat::Proof::ask(const std::stop_token& stop) {
       heartbeat_.counts_.files = static_cast<std::uint64_t>(now.inodes);
       heartbeat_.counts_.bytes = now.charged;
     }
-    stopping_.wait_for(mutex_, kPeriod);
+    pause(kPeriod, stop);
   }
 }
 

@@ -38,8 +38,6 @@ class Heartbeat {
     Heartbeat& heartbeat_;
     Volume& volume_;
     SlowWatch& slow_;
-    Mutex mutex_;
-    CondVar stopping_;
     std::jthread thread_;
   };
 

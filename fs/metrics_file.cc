@@ -7,12 +7,11 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <utility>
 
 #include "storage/base/fd.h"
+#include "storage/base/pause.h"
 
 namespace spillfs::fs {
 namespace {
@@ -50,15 +49,12 @@ Result<> MetricsFile::write() {
 }
 
 void MetricsFile::run(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
   bool failed = false;
   while (!stop.stop_requested()) {
     const auto written = write();
     if (!written && !failed) spdlog::warn("metrics_file: {}", describe(written.error()));
     failed = !written;
-    std::unique_lock lock(mutex);
-    changed.wait_for(lock, stop, kEvery, [] { return false; });
+    pause(kEvery, stop);
   }
 }
 

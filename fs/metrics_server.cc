@@ -11,11 +11,10 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 
 #include "storage/base/fd.h"
+#include "storage/base/pause.h"
 
 namespace spillfs::fs {
 namespace {
@@ -118,16 +117,13 @@ Result<> MetricsServer::bind() {
 }
 
 void MetricsServer::serve(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
   for (bool told = false; !stop.stop_requested();) {
     const auto bound = bind();
     if (bound) break;
     if (!std::exchange(told, true)) {
       spdlog::warn("metrics are not served yet: {}", describe(bound.error()));
     }
-    std::unique_lock lock(mutex);
-    changed.wait_for(lock, stop, kTryAgain, [] { return false; });
+    pause(kTryAgain, stop);
   }
   // stop() does nothing before the server has begun to listen.
   const std::jthread stopper([this, &stop](const std::stop_token& ended) {

@@ -43,6 +43,14 @@ OptionSpec size_option(std::string_view name, std::string_view fallback, std::st
 
 constexpr std::string_view kAuto = "auto";
 
+// Which of `words` it is.
+template <class Words>
+Result<std::size_t> place_among(const Words& words, std::string_view text) {
+  const auto found = std::find(words.begin(), words.end(), text);
+  if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
+  return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(words, ", ")));
+}
+
 Result<> set_index_reserve(MountOptions& options, std::string_view text) {
   options.index_reserve.reset();
   if (text != kAuto) options.index_reserve = SPILLFS_TRY(parse_size(text));
@@ -120,11 +128,7 @@ std::string show_durability(const MountOptions& options) {
 constexpr std::array<std::string_view, 3> kWriteModes{"auto", "direct", "cached"};
 
 Result<> set_write(MountOptions& options, std::string_view text) {
-  const auto found = std::find(kWriteModes.begin(), kWriteModes.end(), text);
-  if (found == kWriteModes.end()) {
-    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kWriteModes, ", ")));
-  }
-  options.write = static_cast<WriteMode>(found - kWriteModes.begin());
+  options.write = static_cast<WriteMode>(SPILLFS_TRY(place_among(kWriteModes, text)));
   return {};
 }
 
@@ -151,9 +155,7 @@ Result<> set_data(MountOptions& options, std::string_view text) {
 constexpr std::array<std::string_view, 5> kLevels{"debug", "info", "warning", "error", "off"};
 
 Result<> set_log_level(MountOptions& options, std::string_view text) {
-  if (std::find(kLevels.begin(), kLevels.end(), text) == kLevels.end()) {
-    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kLevels, ", ")));
-  }
+  SPILLFS_TRY(place_among(kLevels, text));
   options.log_level = text;
   return {};
 }
@@ -167,9 +169,7 @@ Result<> set_reap(MountOptions& options, std::string_view text) {
 constexpr std::array<std::string_view, 3> kLogs{"auto", "journal", "file"};
 
 Result<> set_log(MountOptions& options, std::string_view text) {
-  if (std::find(kLogs.begin(), kLogs.end(), text) == kLogs.end()) {
-    return fail(EINVAL, fmt::format("'{}' is not one of {}", text, fmt::join(kLogs, ", ")));
-  }
+  SPILLFS_TRY(place_among(kLogs, text));
   options.log = text;
   return {};
 }

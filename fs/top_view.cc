@@ -6,12 +6,10 @@
 
 #include <algorithm>
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include "fs/human.h"
-#include "fs/status_file.h"
+#include "fs/live_mount.h"
 
 namespace spillfs::fs {
 namespace {
@@ -20,15 +18,6 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kClientsShown = 8;
 constexpr std::size_t kDirectoriesShown = 8;
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-Json json_of(const std::string& path) {
-  return Json::parse(text_of(path), nullptr, /*allow_exceptions=*/false);
-}
 
 // Two looks, and what is between them.
 struct Between {
@@ -149,12 +138,11 @@ std::string directory_lines(const Between& on) {
 }  // namespace
 
 Result<TopLook> look_at(const std::string& mountpoint) {
-  const std::string folder = mountpoint + "/.spillfs/";
   const Json status = read_status(mountpoint);
   TopLook look{.at = std::chrono::steady_clock::now(),
-               .metrics = MetricsSample::parse(text_of(folder + "metrics")),
-               .clients = json_of(folder + "clients"),
-               .directories = json_of(folder + "directories")};
+               .metrics = MetricsSample::parse(read_control_text(mountpoint, "metrics")),
+               .clients = read_control_json(mountpoint, "clients"),
+               .directories = read_control_json(mountpoint, "directories")};
   if (!status.is_object() || look.metrics.empty()) {
     return fail(ENODEV, fmt::format("no live spillfs is mounted on {}", mountpoint));
   }
