@@ -25,7 +25,9 @@ class Reaping {
       : command_(command), rules_(std::move(rules)), streams_(streams) {}
 
   ExitCode reap(const std::string& mountpoint) {
+    failed_ = false;
     const auto tree = open_mount_tree(mountpoint);
+    if (!tree && command_.mountpoint.empty()) return leave_out(mountpoint);
     if (!tree) return report(tree.error(), kExitMountpoint, streams_);
     const ReapFindings found = find_orphans(**tree, rules_);
     for (const Error& error : found.trouble) trouble(mountpoint, error);
@@ -40,7 +42,16 @@ class Reaping {
   }
 
  private:
+  // One of all mounts: others' end is no failure of this.
+  ExitCode leave_out(const std::string& mountpoint) {
+    if (is_mounted(mountpoint)) {
+      streams_.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
+    }
+    return kExitSuccess;
+  }
+
   void trouble(const std::string& mountpoint, const Error& error) {
+    if (command_.mountpoint.empty() && !is_mounted(mountpoint)) return;  // it has ended meanwhile
     failed_ = true;
     streams_.err << fmt::format("spillfs: {}: {}\n", mountpoint, error.context);
   }

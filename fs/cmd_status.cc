@@ -18,6 +18,7 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
   for (const std::string& mountpoint : mountpoints) {
     auto status = read_status(mountpoint);
     if (!status.is_object() && command.mountpoint.empty()) {
+      if (!is_mounted(mountpoint)) continue;  // it has ended meanwhile
       streams.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
       continue;
     }

@@ -10,22 +10,12 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from support import mounted as m
+from support import machine, mounted as m
 
 HELPERS = ("mount.spillfs", "umount.fuse.spillfs", "fsck.spillfs")
-IN_NAMESPACE = "SPILLFS_IN_NAMESPACE"
-
-
-def go_on_in_a_namespace():
-    if os.environ.get(IN_NAMESPACE):
-        return
-    os.environ[IN_NAMESPACE] = "1"
-    os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
-                          *sys.argv])
-
 
 m.need_fuse()
-go_on_in_a_namespace()
+machine.own_mounts()
 m.limit_time(140)
 
 

@@ -9,14 +9,16 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from support import cases
+from support import cases, machine
 from support import mounted as m
 
 m.need_fuse()
+machine.own_mounts()
 m.limit_time(100)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -264,8 +266,32 @@ class Reap(cases.OnStores):
     def test_what_is_not_asked_right(self):
         self.assertEqual(m.spillfs("reap", self.store.path, "--older-than", "soon").returncode, 2)
         self.assertEqual(m.spillfs("reap", "/").returncode, 3)
+
+    def test_all_mounts_while_another_comes_and_goes(self):
+        other = m.Mounted()
+        self.addCleanup(other.close)
+        (self.store.path / NODE).mkdir()
+
+        def come_and_go():
+            for _ in range(6):
+                other.mount()
+                other.umount()
+        coming = threading.Thread(target=come_and_go)
+        coming.start()
+        runs = 0
+        while coming.is_alive():
+            done = m.spillfs("reap", "--dry-run", "--older-than", "0s", "--json")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            runs += 1
+        self.assertGreater(runs, 6)
+        coming.join()
+        other.mount()
+        other.kill()
         done = m.spillfs("reap")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((done.returncode, done.stderr),
+                         (0, f"spillfs: the daemon of {other.path} is gone\n"))
+        other.mount()
+        other.umount()
 
     def test_in_the_background(self):
         store = self.mounted("reap=1s")

@@ -16,8 +16,8 @@ INSIDE = "SPILLFS_TEST_INSIDE"
 
 
 def own_mounts(*programs):
-    """Goes on in a mount namespace of its own, so that nothing that is mounted is left behind. Skips
-    where one of the programs is missing."""
+    """Goes on in a mount namespace of its own, so that nothing that is mounted is left behind and
+    no other spillfs is there. Skips where one of the programs is missing."""
     for program in ("unshare", *programs):
         if shutil.which(program) is None:
             m.skip(f"this machine has no {program}")
@@ -25,6 +25,8 @@ def own_mounts(*programs):
         os.environ[INSIDE] = "yes"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
                               *sys.argv])
+    for path in m.spillfs_mounts():
+        run("umount", "--lazy", path)
 
 
 def _cgroup2():

@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,12 @@ def wait_until(condition, seconds, what, pause=0.05):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
 def is_mounted(path):
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         return any(line.split()[4] == str(path) for line in mounts)
@@ -68,6 +75,11 @@ def is_mounted(path):
 def free_bytes(path):
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def spillfs_mounts():
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return [line.split()[4] for line in mounts if " - fuse.spillfs " in line]
 
 
 def spillfs(*arguments, **options):
@@ -134,7 +146,7 @@ class Mounted:
 
     def kill_worker(self):
         """SIGKILL for the worker alone, and another has come."""
-        worker = self.worker()
+        worker = self.status()["worker_pid"]
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: self.status()["worker_pid"] != worker, 30, "another worker", self.pause)
 
