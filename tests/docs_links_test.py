@@ -3,6 +3,7 @@
 and program under scripts is named. Commands that a page shows with what they print are run: a block
 marked ```console, each line that begins with `$ ` followed by its output, in which … stands for
 anything."""
+import json
 import os
 import pathlib
 import re
@@ -35,17 +36,11 @@ def anchors(page):
     return {anchor(heading) for heading in re.findall(r"^#+ (.*)$", prose(page), re.M)}
 
 
-def help_of(*verb):
-    return subprocess.run([PROGRAM, *verb, "--help"], capture_output=True, text=True,
-                          check=True).stdout
-
-
-def verbs():
-    return set(re.findall(r"^  ([a-z-]+) {2,}", help_of().split("Subcommands:")[1], re.M))
-
-
-def flags_of(verb):
-    return set(re.findall(r"(--[a-z][a-z-]*)", help_of(verb).split("Options (-o")[0])) - {"--help"}
+ABOUT = json.loads(subprocess.run([PROGRAM, "describe"], capture_output=True, text=True,
+                                  check=True).stdout)
+VERBS = {verb["name"] for verb in ABOUT["verbs"]}
+FLAGS = {name for verb in ABOUT["verbs"] for option in verb["options"] for name in option["names"]
+         if name.startswith("--")}
 
 
 class Documents(unittest.TestCase):
@@ -89,26 +84,24 @@ class Documents(unittest.TestCase):
                 self.assertTrue(f"scripts/{script.name}" in text, script.name)
 
     def test_verbs(self):
-        known = verbs()
-        self.assertGreater(len(known), 10)
+        self.assertGreater(len(VERBS), 10)
         usage = (ROOT / "docs/CLI.md").read_text().split("```")[1]
-        self.assertEqual(set(re.findall(r"^spillfs ([a-z-]+)", usage, re.M)), known)
+        self.assertEqual(set(re.findall(r"^spillfs ([a-z-]+)", usage, re.M)), VERBS)
         for page in PAGES:
             for block in re.findall(r"`(?:sudo )?(?:[\w/.]*/)?spillfs ([a-z][a-z-]*)", page.read_text()):
-                self.assertIn(block, known | INNER_VERBS, page)
+                self.assertIn(block, VERBS | INNER_VERBS, page)
 
     def test_flags(self):
         """Each long option of a verb is in docs/CLI.md, and each one there belongs to a verb."""
         page = (ROOT / "docs/CLI.md").read_text()
-        offered = set().union(*(flags_of(verb) for verb in verbs())) - {"--foreground"}
+        offered = FLAGS - {"--foreground", "--help"}
         named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", page))
         self.assertEqual(offered - named, set(), "not documented")
         self.assertEqual(named - offered - {"--version", "--help"}, set(), "no such option")
 
     def test_mount_options(self):
         """What a page gives to -o or calls an option is one."""
-        known = set(re.findall(r"^  ([a-z_]+)(?:=\S+)? {2,}", help_of("mount").split("Options (-o")[1],
-                               re.M))
+        known = {option["name"] for option in ABOUT["options"]}
         self.assertGreater(len(known), 10)
         for page in PAGES:
             text = CONSOLE.sub("", page.read_text())

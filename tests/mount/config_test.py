@@ -162,9 +162,7 @@ class Reload(OnFiles):
         self.assertIn("mount.toml:2: unknown key 'thraeds'; did you mean 'threads'?",
                       log.read_text())
         self.assertEqual(store.lines(), lines)
-        worker = store.status()["worker_pid"]
-        os.kill(worker, 9)
-        m.wait_until(lambda: store.status()["worker_pid"] != worker, 30, "another worker")
+        store.kill_worker()
         self.assertEqual(store.lines(), lines)
         # And a good one counts again, also where the file moved the values to other lines.
         store.file.write_text("\nquota = \"3GiB\"\n")

@@ -120,6 +120,10 @@ class Service(unittest.TestCase):
             return all(now[name] - self.before[name] == value for name, value in numbers.items())
         m.wait_until(reached, 30, what)
 
+    def wait_for_another_daemon(self):
+        before = self.before["supervisor_pid"]
+        m.wait_until(lambda: self.status()["supervisor_pid"] != before, 20, "another daemon")
+
     def test_is_ready_when_it_serves_and_unmounts_at_its_stop(self):
         (self.mount / "file").write_bytes(b"x" * 5000)
         self.assertEqual(self.show("ActiveState"), "active")
@@ -186,24 +190,21 @@ class Service(unittest.TestCase):
         with self.goes_on():
             supervisor, _ = self.processes()
             os.kill(supervisor, signal.SIGKILL)
-            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
-                         "another daemon")
+            self.wait_for_another_daemon()
         self.assertIn("goes on with the mount on", self.journal())
 
     def test_both_die(self):
         with self.goes_on():
             for pid in reversed(self.processes()):
                 os.kill(pid, signal.SIGKILL)
-            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
-                         "another daemon")
+            self.wait_for_another_daemon()
 
     def test_a_worker_that_stands_still(self):
         with self.goes_on():
             _, worker = self.processes()
             os.kill(worker, signal.SIGSTOP)
             m.wait_until(lambda: "Watchdog timeout" in self.journal(), 20, "the watchdog")
-            m.wait_until(lambda: self.status()["supervisor_pid"] != self.before["supervisor_pid"], 20,
-                         "another daemon")
+            self.wait_for_another_daemon()
 
     def test_what_is_kept_of_a_mount_that_has_ended_is_dropped(self):
         supervisor, worker = self.processes()

@@ -9,7 +9,6 @@ from support import mounted as m
 
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(" + LABEL + "(?:," + LABEL + r")*)\})? (\S+)$")
-UNITS = ("_bytes", "_seconds", "_total", "_info")
 
 
 def promtool():
@@ -54,10 +53,10 @@ class Exposition:
         return sum(found)
 
 
-def check(text):
-    """What promtool says of it; nothing where there is none."""
+def complaints(*what, **options):
+    """What `promtool check` says is wrong; nothing where there is none."""
     if promtool() is None:
         return ""
-    done = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run([promtool(), "check", *what], capture_output=True, text=True,
+                          check=False, **options)
     return done.stdout + done.stderr if done.returncode != 0 else ""

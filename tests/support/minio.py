@@ -12,7 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from mounted import skip, wait_until
+from mounted import free_port, skip, wait_until
 
 BUILD = pathlib.Path(os.environ.get("SPILLFS_BUILD", "build"))
 ACCESS_KEY = "spillfs-test-access"
@@ -23,12 +23,6 @@ REGION = "eu-test-1"
 def need_minio():
     if not (BUILD / "bin/minio").exists():
         skip("no MinIO; run 'scripts/minio'")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def end(process):
