@@ -184,12 +184,17 @@ Result<> Volume::read_content(Vnode& vnode, MutableBytes into, std::uint64_t off
 }
 
 Result<> Volume::read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offset) {
-  const std::size_t got =
-      vnode.segment != nullptr
-          ? SPILLFS_TRY(vnode.segment->read(into, offset))
-          : SPILLFS_TRY(vnode.fused->read(into, vnode.inode.location.data_offset + offset));
-  if (got == into.size()) return {};
-  const Location& location = vnode.inode.location;
+  const Location location =
+      vnode.segment != nullptr ? vnode.segment->location() : vnode.inode.location;
+  const auto got = vnode.segment != nullptr
+                       ? vnode.segment->read(into, offset)
+                       : vnode.fused->read(into, location.data_offset + offset);
+  if (!got) {
+    // What can't be read should get no more to keep.
+    segments_->report_failure(location.directory, got.error());
+    return tl::unexpected(got.error());
+  }
+  if (*got == into.size()) return {};
   spdlog::error("segment {} ends early: inode {} needs {} bytes at {}", number(location.segment),
                 number(vnode.id), into.size(), offset);
   return fail(EIO, "the segment is truncated");

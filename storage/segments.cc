@@ -156,10 +156,13 @@ bool SegmentStore::report_failure(DirectoryId directory, const Error& why) {
     others = others || (i != number(directory) && health_[i].failed_until <= now);
   }
   if (!others) return false;
-  spdlog::error("data directory {} takes no new segments for {} s: {}",
-                devices_[number(directory)]->name(), options_.retry_failed_after / 1000,
-                describe(why));
-  health_.at(number(directory)).failed_until = now + options_.retry_failed_after;
+  std::uint64_t& failed_until = health_.at(number(directory)).failed_until;
+  if (failed_until <= now) {
+    spdlog::error("data directory {} takes no new segments for {} s: {}",
+                  devices_[number(directory)]->name(), options_.retry_failed_after / 1000,
+                  describe(why));
+  }
+  failed_until = now + options_.retry_failed_after;
   return true;
 }
 
