@@ -12,7 +12,7 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x4e504f4c4c495053;  // "SPILLOPN"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 struct Header {
   std::uint64_t magic;
@@ -58,9 +58,10 @@ struct StoredFile {
   std::int32_t backing;
   std::int32_t writer;
   std::uint32_t dirty;  // 0 or 1
-  std::uint32_t zero;
+  std::uint32_t backing_modified_nanoseconds;
+  std::int64_t backing_modified_seconds;
 };
-static_assert(sizeof(StoredFile) == 64);
+static_assert(sizeof(StoredFile) == 72);
 static_assert(offsetof(StoredFile, inode) == 0);
 static_assert(offsetof(StoredFile, size) == 8);
 static_assert(offsetof(StoredFile, segment) == 16);
@@ -71,7 +72,8 @@ static_assert(offsetof(StoredFile, changed_nanoseconds) == 44);
 static_assert(offsetof(StoredFile, backing) == 48);
 static_assert(offsetof(StoredFile, writer) == 52);
 static_assert(offsetof(StoredFile, dirty) == 56);
-static_assert(offsetof(StoredFile, zero) == 60);
+static_assert(offsetof(StoredFile, backing_modified_nanoseconds) == 60);
+static_assert(offsetof(StoredFile, backing_modified_seconds) == 64);
 
 // One load or store each, even where another process reads after this one was killed.
 static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
@@ -97,6 +99,8 @@ void put_fields(StoredFile& row, const OpenFile& file) {
   put(row.modified_nanoseconds, file.modified.nanoseconds);
   put(row.changed_seconds, file.changed.seconds);
   put(row.changed_nanoseconds, file.changed.nanoseconds);
+  put(row.backing_modified_seconds, file.backing_modified.seconds);
+  put(row.backing_modified_nanoseconds, file.backing_modified.nanoseconds);
   put(row.backing, file.backing);
   put(row.writer, file.writer);
   if (!file.dirty) put(row.dirty, 0);
@@ -109,6 +113,8 @@ OpenFile get_file(StoredFile& row) {
       .modified = {.seconds = get(row.modified_seconds),
                    .nanoseconds = get(row.modified_nanoseconds)},
       .changed = {.seconds = get(row.changed_seconds), .nanoseconds = get(row.changed_nanoseconds)},
+      .backing_modified = {.seconds = get(row.backing_modified_seconds),
+                           .nanoseconds = get(row.backing_modified_nanoseconds)},
       .segment = SegmentId{get(row.segment)},
       .backing = get(row.backing),
       .dirty = get(row.dirty) != 0,

@@ -7,9 +7,9 @@
 //   remove(): all fields, or no row;
 //   update(): the new values of the first fields in this order, the old ones of the others: dirty
 //   if
-//             true, segment, size, modified, changed (of both the seconds, then the nanoseconds),
-//             backing, writer, dirty if false. So a file that was being changed is dirty, and a
-//             size comes after the segment that holds its bytes.
+//             true, segment, size, modified, changed, backing_modified (of each the seconds, then
+//             the nanoseconds), backing, writer, dirty if false. So a file that was being changed
+//             is dirty, and a size comes after the segment that holds its bytes.
 //
 // Threads: one process at a time, from any of its threads. Where no memory is left for a row that
 // was never used, the process ends by SIGBUS.
@@ -61,6 +61,7 @@ struct OpenFile {
   std::uint64_t size = 0;  // bytes
   index::Time modified;
   index::Time changed;
+  index::Time backing_modified;    // of the backing file, as far as it was looked at
   SegmentId segment = kNoSegment;  // private, that holds its bytes
   int backing = 0;                 // its id while it is open in passthrough mode, else 0
   bool dirty = false;              // differs from what the index holds

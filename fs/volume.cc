@@ -25,6 +25,7 @@ Volume::Volume(Parts parts, VolumeOptions options)
       index_(std::move(parts.index)),
       open_files_(std::move(parts.open_files)),
       start_(parts.start),
+      take_back_(std::move(parts.take_back)),
       options_(std::move(options)),
       write_pool_(options_.write_threads),
       space_(options_.quota),
@@ -321,9 +322,6 @@ void Volume::set_kernel(Kernel kernel) {
   MutexLock run(reclaim_run_);
   MutexLock lock(reclaim_mutex_);
   write_pool_.on_done(kernel.wake);
-  if (kernel.take_back) {
-    for (int id : std::exchange(stale_backings_, {})) kernel.take_back(id);
-  }
   kernel_ = std::make_shared<const Kernel>(std::move(kernel));
   kernel_unknown_ = false;
 }

@@ -59,6 +59,8 @@ class Volume {
     std::unique_ptr<storage::Staging> staging;
     std::unique_ptr<OpenFiles> open_files;  // none: one that ends with the process
     Start start = Start::kMount;
+    // What the kernel was lent by a process that died; called by open().
+    std::function<void(int)> take_back;
   };
   // Recovers what an earlier process left. At a mount, what was never sealed and what nobody names
   // goes; at a restart all that was open goes on, from `staging` and `open_files`.
@@ -473,7 +475,7 @@ class Volume {
       REQUIRES(vnode.mutex);
   Result<> restore_handle(HandleId id, const OpenHandle& open);
   void settle_restored(const VnodeRef& vnode);
-  void stale_backing(int id) EXCLUDES(reclaim_mutex_);
+  void take_back_stale(int id);
   std::optional<Opened> opened_before(RequestId request) EXCLUDES(handles_mutex_);
 
   // volume_reclaim.cc
@@ -507,6 +509,7 @@ class Volume {
   const std::unique_ptr<index::Index> index_;
   const std::unique_ptr<OpenFiles> open_files_;
   const Start start_;
+  const std::function<void(int)> take_back_;  // at the start only
   const VolumeOptions options_;
   storage::WritePool write_pool_;
   SizeHistory sizes_;
@@ -554,8 +557,6 @@ class Volume {
   std::unordered_map<std::uint64_t, VnodeRef> passthrough_writers_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
   std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
-  // Backing files that the kernel may still have of a process that died.
-  std::vector<int> stale_backings_ GUARDED_BY(reclaim_mutex_);
   // Only the kernel knows which orphans it still holds.
   std::atomic<bool> kernel_unknown_{false};
   Mutex reclaim_run_;  // one run of reclaim at a time

@@ -93,6 +93,7 @@ Result<> Volume::before_lending_for_writing(Vnode& vnode, const Kernel& kernel) 
   }
   if (vnode.passthrough_writers != 0) return {};
   vnode.backing_modified = to_time(SPILLFS_TRY(vnode.segment->file()->status()).modified);
+  publish(vnode);
   // A mapping is written without the kernel's notice: it must not believe what it has.
   if (kernel.drop_attributes) kernel.drop_attributes(vnode.id);
   return {};

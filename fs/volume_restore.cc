@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "fs/attributes.h"
 #include "fs/volume.h"
@@ -34,6 +35,7 @@ OpenFile Volume::open_file_of(const Vnode& vnode) {
           .size = vnode.size,
           .modified = vnode.modified,
           .changed = vnode.changed,
+          .backing_modified = vnode.backing_modified,
           .segment = vnode.segment != nullptr ? vnode.segment->id() : kNoSegment,
           .backing = vnode.backing,
           .dirty = vnode.dirty,
@@ -65,6 +67,7 @@ Result<> Volume::restore() {
     } else {
       spdlog::error("inode {} was open and is lost: {}", number(file.inode),
                     describe(found.error()));
+      take_back_stale(file.backing);
       open_files_->remove(row);
     }
   }
@@ -80,7 +83,7 @@ Result<> Volume::restore() {
   }
   for (const VnodeRef& vnode : restored) settle_restored(vnode);
   staging_->give_back(staging_->left());  // of files that were sealed or are gone
-  for (int i = 1; i <= kUnnoted; ++i) stale_backing(open_files_->highest_backing() + i);
+  for (int i = 1; i <= kUnnoted; ++i) take_back_stale(open_files_->highest_backing() + i);
   return {};
 }
 
@@ -91,7 +94,8 @@ Result<VnodeRef> Volume::restore_file(OpenFiles::FileRow row, const OpenFile& fi
   vnode->row = row;
   vnode->writer = file.writer;
   vnode->backing = std::max(file.backing, 0);
-  if (file.backing < 0) stale_backing(-file.backing);
+  vnode->backing_modified = file.backing_modified;
+  if (file.backing < 0) take_back_stale(-file.backing);
   if (file.dirty) {
     if (auto done = restore_bytes(*vnode, file, left); !done) {
       spdlog::error("inode {} falls back to its last seal: {}", number(vnode->id),
@@ -170,7 +174,7 @@ void Volume::settle_restored(const VnodeRef& vnode) {
     spdlog::error("inode {}: {}", number(vnode->id), describe(caught.error()));
   }
   if (vnode->passthroughs == 0 && vnode->backing != 0) {
-    stale_backing(std::exchange(vnode->backing, 0));
+    take_back_stale(std::exchange(vnode->backing, 0));
   }
   if (vnode->opens != 0) return publish(*vnode);
   if (auto sealed = seal(*vnode); !sealed) revert(*vnode, sealed.error());
@@ -178,10 +182,10 @@ void Volume::settle_restored(const VnodeRef& vnode) {
   close_row(*vnode);
 }
 
-// Its number goes back when there is a kernel to give it to.
-void Volume::stale_backing(int id) {
-  MutexLock lock(reclaim_mutex_);
-  stale_backings_.push_back(id);
+// Before its row forgets it: who dies in between leaves it to the next. A number twice harms
+// nothing, as the kernel takes a new one each time.
+void Volume::take_back_stale(int id) {
+  if (take_back_ && id != 0) take_back_(std::abs(id));
 }
 
 // The handle that a request which is sent again was given the first time.

@@ -207,6 +207,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   OpenFiles& table = *open_files;
   parts.open_files = std::move(open_files);
   parts.start = start.start;
+  parts.take_back = [fuse = start.fuse.get()](int id) { close_backing(fuse, id); };
   MemoryPressure memory;
   const auto volume =
       SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));

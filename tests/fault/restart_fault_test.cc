@@ -105,6 +105,7 @@ class Mount {
     parts.open_files = SPILLFS_TRY(again ? fs::OpenFiles::reopen(std::move(open_files))
                                          : fs::OpenFiles::create(std::move(open_files)));
     parts.start = start;
+    parts.take_back = [this](int id) { take_back(id); };
     return fs::Volume::open(std::move(parts), {.fuse_limit = 32 * kKiB,
                                                .reclaim_in_background = false,
                                                .write_directly = [](pid_t) { return true; }});
@@ -139,7 +140,7 @@ class Mount {
   fs::Volume::Kernel kernel_side(const Script& script) {
     fs::Volume::Kernel kernel;
     kernel.holds = [](InodeId) { return false; };
-    kernel.take_back = [this](int id) { memory_->lent.at(static_cast<std::size_t>(id)) = false; };
+    kernel.take_back = [this](int id) { take_back(id); };
     if (script.lends) {
       kernel.lend = [this](int) -> Result<int> {
         memory_->lent.at(static_cast<std::size_t>(++memory_->last_backing)) = true;
@@ -148,6 +149,8 @@ class Mount {
     }
     return kernel;
   }
+
+  void take_back(int id) { memory_->lent.at(static_cast<std::size_t>(id)) = false; }
 
   static Result<> check(fs::Volume& volume, const Files& files) {
     const auto names = SPILLFS_TRY(volume.list(kRootInode, 2, 100));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,13 +51,12 @@ class VolumeRestart : public testing::Test {
                          : storage::Staging::create(std::move(staging), kMiB).value(),
         .open_files = again ? fs::OpenFiles::reopen(std::move(table)).value()
                             : fs::OpenFiles::create(std::move(table)).value(),
-        .start = how};
+        .start = how,
+        .take_back = [this](int id) { kernel_.lent.erase(id); }};  // some that it never had as well
     volume_ = fs::Volume::open(std::move(parts),
                                {.fuse_limit = 32 * kKiB, .reclaim_in_background = false})
                   .value();
-    fs::Volume::Kernel side = kernel_.side();
-    side.take_back = [this](int id) { kernel_.lent.erase(id); };  // of the dead one's some more
-    volume_->set_kernel(std::move(side));
+    volume_->set_kernel(kernel_.side());
   }
   // The process is gone: what it would still do it does after the test.
   void die_and_restart() {
@@ -147,6 +147,36 @@ TEST_F(VolumeRestart, AFileThatIsLostWhileTheKernelWritesItEndsNoOther) {
   die_and_restart();
   EXPECT_EQ(volume_->get_attributes(id_of(file)).error().code, EIO);
   EXPECT_FALSE(volume_->release(file.handle));
+}
+
+// It died between the two stores that close a file, and then once more.
+TEST_F(VolumeRestart, TheKernelKeepsNoBackingFileOfAClosedOne) {
+  const fs::Opened file = create("a", O_RDWR | O_CREAT | O_EXCL);
+  ASSERT_EQ(kernel_.lent.size(), 1U);
+  table()->remove(file.handle);
+  std::set<int> lent_at_the_seal{-1};
+  watch_ = [&](const index::Batch&) -> Result<> {
+    lent_at_the_seal = kernel_.lent;
+    return {};
+  };
+  die_and_restart();
+  EXPECT_TRUE(kernel_.lent.empty());
+  EXPECT_TRUE(lent_at_the_seal.empty()) << "until then its row tells the next process";
+}
+
+TEST_F(VolumeRestart, TimesSetBesideAPassthroughWriterStay) {
+  const fs::Opened file = create("a", O_RDWR | O_CREAT | O_EXCL);
+  ASSERT_EQ(file.mode, fs::IoMode::kPassthrough);
+  const auto backing = backing_file(store_, id_of(file));
+  ASSERT_TRUE(backing->write(as_bytes(kLarge), 0));
+  const index::Time wanted{.seconds = 1'000'000'000, .nanoseconds = 5};
+  ASSERT_TRUE(volume_->set_attributes(id_of(file),
+                                      {.modified = fs::SetTime{.now = false, .time = wanted}}));
+  die_and_restart();
+  EXPECT_EQ(volume_->get_attributes(id_of(file))->st_mtim.tv_sec, wanted.seconds);
+  ASSERT_TRUE(backing->write(as_bytes("more"), kLarge.size()));
+  die_and_restart();
+  EXPECT_GT(volume_->get_attributes(id_of(file))->st_mtim.tv_sec, wanted.seconds);
 }
 
 TEST_F(VolumeRestart, ARequestThatHasToWaitAfterItsChangeDoesItOnce) {
