@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "storage/base/fd.h"
 #include "storage/base/pause.h"
@@ -48,9 +49,10 @@ Child start(const BackgroundReapOptions& options) {
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  std::array<std::string, 5> words{"spillfs", "reap", options.mountpoint, "--older-than",
-                                   fmt::format("{}s", options.older_than.count())};
-  std::array<char*, 6> argv{};
+  std::array<std::string, 6> words{
+      "spillfs", "reap",         options.mountpoint,
+      "--json",  "--older-than", fmt::format("{}s", options.older_than.count())};
+  std::array<char*, 7> argv{};
   std::transform(words.begin(), words.end(), argv.begin(), [](auto& word) { return word.data(); });
   Child child{.pid = 0, .output = std::move(output)};
   if (::posix_spawn(&child.pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ) !=
@@ -64,16 +66,17 @@ Child start(const BackgroundReapOptions& options) {
 
 }  // namespace
 
-BackgroundReaper::BackgroundReaper(BackgroundReapOptions options)
-    : options_(std::move(options)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+BackgroundReaper::BackgroundReaper(BackgroundReapOptions options, Reaped& reaped)
+    : options_(std::move(options)),
+      reaped_(reaped),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-void BackgroundReaper::run(const std::stop_token& stop) const {
+void BackgroundReaper::run(const std::stop_token& stop) {
   const auto between = std::clamp(options_.older_than, kLeastPause, kMostPause);
   for (pause(between, stop); !stop.stop_requested(); pause(between, stop)) reap(stop);
 }
 
-// Every line that it says is one of the log.
-void BackgroundReaper::reap(const std::stop_token& stop) const {
+void BackgroundReaper::reap(const std::stop_token& stop) {
   const Child child = start(options_);
   if (child.pid == 0) return spdlog::warn("reap: it can't be started: {}", errno);
   std::string said;
@@ -90,12 +93,23 @@ void BackgroundReaper::reap(const std::stop_token& stop) const {
     if (got <= 0) break;
     said.append(part.data(), static_cast<std::size_t>(got));
     for (std::size_t end = 0; (end = said.find('\n')) != std::string::npos;) {
-      if (!said.starts_with("0 ")) spdlog::info("reap: {}", said.substr(0, end));
+      take_line(std::string_view(said).substr(0, end));
       said.erase(0, end + 1);
     }
   }
   int status = 0;
   ::waitpid(child.pid, &status, 0);
+}
+
+// Of what was removed, or of what went wrong.
+void BackgroundReaper::take_line(std::string_view line) {
+  const auto removed = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!removed.is_object()) return spdlog::warn("reap: {}", line);
+  const std::uint64_t bytes = removed.value("bytes", std::uint64_t{0});
+  ++reaped_.count;
+  reaped_.bytes += bytes;
+  spdlog::info("reap: {}  {} bytes  {}", removed.value("path", ""), bytes,
+               removed.value("why", ""));
 }
 
 }  // namespace spillfs::fs

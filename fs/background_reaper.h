@@ -5,8 +5,11 @@
 // Threads: one of its own.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <thread>
 
 namespace spillfs::fs {
@@ -16,15 +19,24 @@ struct BackgroundReapOptions {
   std::chrono::seconds older_than{3600};
 };
 
+// What was removed so far.
+struct Reaped {
+  std::atomic<std::uint64_t> count{0};  // files and directories
+  std::atomic<std::uint64_t> bytes{0};
+};
+
 class BackgroundReaper {
  public:
-  explicit BackgroundReaper(BackgroundReapOptions options);
+  // `reaped` outlives it.
+  BackgroundReaper(BackgroundReapOptions options, Reaped& reaped);
 
  private:
-  void run(const std::stop_token& stop) const;
-  void reap(const std::stop_token& stop) const;
+  void run(const std::stop_token& stop);
+  void reap(const std::stop_token& stop);
+  void take_line(std::string_view line);
 
   const BackgroundReapOptions options_;
+  Reaped& reaped_;
   std::jthread thread_;
 };
 

@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cstring>
 
+#include "fs/background_reaper.h"
 #include "fs/exposition.h"
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_request_times.h"
@@ -138,6 +139,10 @@ void add_background(Exposition& out, const StatusSources& from, const Volume::St
               now.freed_segments);
   out.counter("spillfs_reclaim_copied_bytes_total",
               "Bytes of live records that compaction moved to free a segment.", now.copied_bytes);
+  out.counter("spillfs_reaped_total",
+              "Files and directories of dead processes that the option reap removed.",
+              from.reaped.count.load());
+  out.counter("spillfs_reaped_bytes_total", "Bytes of those files.", from.reaped.bytes.load());
   out.counter("spillfs_sync_requests_total", "Calls that waited for a sync.", now.sync_requests);
   out.counter("spillfs_sync_groups_total", "Syncs that answered them, many at a time.",
               now.sync_groups);

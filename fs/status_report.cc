@@ -97,6 +97,10 @@ void add_activity(const Json& status, Report& out) {
   out.line("bytes", fmt::format("{} read, {} written through the daemon",
                                 size_of(status, "read_bytes"), size_of(status, "written_bytes")));
   out.line("open files", std::to_string(number_of(status, "open_handles")));
+  if (number_of(status, "reaped") != 0) {
+    out.line("reaped", fmt::format("{} files and directories, {}", number_of(status, "reaped"),
+                                   size_of(status, "reaped_bytes")));
+  }
   out.line(
       "large files",
       fmt::format("{} cached, {} direct, {} passthrough so far", number_of(status, "cached_files"),

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/background_reaper.h"
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_request_times.h"
 #include "fs/fuse_requests.h"
@@ -78,6 +79,8 @@ nlohmann::json activity(const StatusSources& from, const Volume::Status& now) {
           {"read_bytes", from.times.bytes_read()},
           {"written_bytes", from.times.bytes_written()},
           {"slow_operations", from.slow.count()},
+          {"reaped", from.reaped.count.load()},
+          {"reaped_bytes", from.reaped.bytes.load()},
           {"memory", from.memory.describe()},
           {"staging_bytes", from.start.options.staging},
           {"staging_free_bytes", now.staging_free},

@@ -16,6 +16,7 @@ class RequestTimes;
 class Scrubber;
 class Volume;
 struct KernelFeatures;
+struct Reaped;
 struct WorkerStart;
 
 // Whom the status and the metrics ask. All outlive it.
@@ -28,6 +29,7 @@ struct StatusSources {
   const RequestCounters& requests;
   RequestTimes& times;
   SlowWatch& slow;
+  const Reaped& reaped;
 };
 
 std::string status_text(const StatusSources& from);

@@ -216,7 +216,9 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const auto clients = std::make_unique<Clients>();
   Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
   DirectorySizes sizes(*volume);
-  const StatusSources sources{start, kernel, memory, *volume, scrubber, requests, *times, slow};
+  Reaped reaped;
+  const StatusSources sources{start,    kernel, memory, *volume, scrubber,
+                              requests, *times, slow,   reaped};
   ControlFiles control;
   add_control_files(control, sources, *clients, sizes);
   const auto session =
@@ -236,7 +238,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const StopOnSignal stop(*session);
   std::optional<BackgroundReaper> reaper;
   if (start.options.reap) {
-    reaper.emplace(BackgroundReapOptions{start.mountpoint, *start.options.reap});
+    reaper.emplace(BackgroundReapOptions{start.mountpoint, *start.options.reap}, reaped);
   }
   ready();
   session->run();

@@ -310,6 +310,10 @@ class Reap(cases.OnStores):
             self.store = was
         self.assertTrue(kept.exists())
         m.wait_until(lambda: "reap: " in store.log(), 10, "a line in the log")
+        self.assertIn(f"reap: {store.path}/dask-scratch-space/{WORKER}  1", store.log())
+        status = store.status()
+        self.assertEqual(status["reaped"], 1)
+        self.assertGreaterEqual(status["reaped_bytes"], 10000)
         self.ended_well(store)
 
     def test_as_the_service(self):
