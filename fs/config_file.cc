@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -182,6 +183,53 @@ Failure Reader::unknown(std::string_view key, const toml::node& node) const {
                fmt::format("unknown key '{}'; did you mean '{}'?", key, nearest_name(key, names)));
 }
 
+// Of the string that begins the text, with its quotes; one on a single line ends with that.
+std::size_t string_length(std::string_view text, std::string_view quote) {
+  const bool has_lines = quote.size() > 1;
+  std::size_t at = quote.size();
+  while (at < text.size() && !text.substr(at).starts_with(quote)) {
+    if (text[at] == '\n' && !has_lines) return at;
+    at += text[at] == '\\' && quote[0] == '"' ? 2 : 1;
+  }
+  at += quote.size();
+  // Its last characters can be quotes, too.
+  for (int more = 0; has_lines && more < 2 && at < text.size() && text[at] == quote[0]; ++more)
+    ++at;
+  return std::min(at, text.size());
+}
+
+struct Token {
+  std::size_t length = 1;
+  bool any_character = false;
+};
+
+Token token_at(std::string_view text) {
+  if (text[0] == '#') return {std::min(text.find('\n'), text.size()), true};
+  for (const std::string_view quote : {R"(""")", "'''", "\"", "'"}) {
+    if (text.starts_with(quote)) return {string_length(text, quote), quote != R"(""")"};
+  }
+  return {};
+}
+
+// TOML has characters beyond ASCII in strings and comments only. toml++ 3.3 must not see any other,
+// nor one in a """ string: what it does with them, when it looks for white space, is not defined.
+Result<> check_characters(std::string_view text, const std::string& path) {
+  std::size_t line = 1;
+  while (!text.empty()) {
+    const Token token = token_at(text);
+    for (char c : text.substr(0, token.length)) {
+      if (static_cast<unsigned char>(c) > 0x7f && !token.any_character) {
+        return fail(EINVAL, fmt::format("{}:{}: characters beyond ASCII can stand only in "
+                                        "comments and in strings, but not in \"\"\" strings",
+                                        path, line));
+      }
+      if (c == '\n') ++line;
+    }
+    text.remove_prefix(token.length);
+  }
+  return {};
+}
+
 nlohmann::json as_json(const toml::node& node) {
   if (const auto* array = node.as_array()) {
     nlohmann::json all = nlohmann::json::array();
@@ -196,6 +244,9 @@ nlohmann::json as_json(const toml::node& node) {
 }  // namespace
 
 Result<ConfigFile> parse_config(std::string_view text, const std::string& path) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  SPILLFS_TRY(check_characters(text, path));
   try {
     return Reader(path).read(toml::parse(text));
   } catch (const toml::parse_error& problem) {

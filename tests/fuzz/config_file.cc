@@ -42,7 +42,9 @@ std::vector<std::string> seeds() {
           "a.b = 1",
           "[x]\ny = 1979-05-27",
           "quota = 1e400",
-          "data = [[[]]]"};
+          "data = [[[]]]",
+          "ľ = 1 # ľ",
+          "store = \"\"\"\\ľ\"\"\""};
 }
 
 }  // namespace spillfs::fuzz

@@ -73,6 +73,19 @@ TEST(ConfigFile, TakesTheOtherWaysToWriteAValue) {
   EXPECT_EQ(options.read_ahead, 0U);
 }
 
+TEST(ConfigFile, TakesAnyCharacterInStringsAndComments) {
+  const auto file = parse_config(
+      "\xef\xbb\xbf# größer\nstore = \"/spül \\\"größe\\\"\"  # ein \"Fleck\n"
+      "mountpoint = '''/mnt/'ä''''  # ü\ndata = ['/ö#', \"/ß\"] # é\nquota = \"\"\"\\\n  "
+      "1GiB\"\"\"",
+      kPath);
+  ASSERT_TRUE(file) << file.error().context;
+  EXPECT_EQ(file->store, "/spül \"größe\"");
+  EXPECT_EQ(file->mountpoint, "/mnt/'ä'");
+  EXPECT_THAT(options_of(*file).data, testing::ElementsAre("/ö#", "/ß"));
+  EXPECT_EQ(options_of(*file).quota, kGiB);
+}
+
 TEST(ConfigFile, SaysWhatIsWrongAndWhere) {
   struct Bad {
     const char* text;
@@ -106,6 +119,11 @@ TEST(ConfigFile, SaysWhatIsWrongAndWhere) {
       {"quota = 1\nquota = 2", "2", "quota"},
       {"quota = \"1\nthreads = 1", "1", ""},
       {"quota", "1", ""},
+      {"# größer\nähnlich = 1", "2", "beyond ASCII"},
+      {"store = \"/ö\" ö", "1", "beyond ASCII"},
+      {"store = '/a\nö'", "2", "beyond ASCII"},
+      {"store = \"\"\"/\\\n\nö\"\"\"", "3", "beyond ASCII"},
+      {"mountpoint = '''/a'''ö", "1", "beyond ASCII"},
       {"a.b = 1", "1", "unknown key 'a'"},
       {"object_spilling_config = {}", "1", "a string with Ray's JSON"},
       {"object_spilling_config = '{'", "1", "not a JSON object"},
