@@ -44,6 +44,7 @@ std::vector<std::string> seeds() {
           "quota = 1e400",
           "data = [[[]]]",
           "ľ = 1 # ľ",
+          "a = 1b'''''\xef\xba\xbf",
           "store = \"\"\"\\ľ\"\"\""};
 }
 
