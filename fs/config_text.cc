@@ -7,7 +7,7 @@
 namespace spillfs::fs {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string toml_string(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -24,7 +24,7 @@ std::string quoted(std::string_view text) {
 std::string quoted_list(std::string_view words) {
   if (words.empty()) return "[]";
   std::vector<std::string> parts;
-  for (const std::string& word : split_list(words)) parts.push_back(quoted(word));
+  for (const std::string& word : split_list(words)) parts.push_back(toml_string(word));
   return fmt::format("[{}]", fmt::join(parts, ", "));
 }
 
@@ -38,7 +38,7 @@ std::string as_toml(const OptionSpec& spec, const std::string& value) {
     case OptionKind::kList:
       return quoted_list(value);
     default:
-      return quoted(value);
+      return toml_string(value);
   }
 }
 
@@ -57,9 +57,9 @@ std::string config_text(const MountOptions& options, const ConfigText& more) {
     shown.origins["read_ahead"] = "the kernel";
   }
   std::string text;
-  if (!more.store.empty()) text += line("store", quoted(more.store), more.store_origin);
+  if (!more.store.empty()) text += line("store", toml_string(more.store), more.store_origin);
   if (!more.mountpoint.empty()) {
-    text += line("mountpoint", quoted(more.mountpoint), more.mountpoint_origin);
+    text += line("mountpoint", toml_string(more.mountpoint), more.mountpoint_origin);
   }
   for (const OptionSpec& spec : option_table()) {
     if (!spec.show) continue;
