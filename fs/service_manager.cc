@@ -129,13 +129,14 @@ std::string ServiceManager::state_text(const SupervisorCounts& counts) const {
                      counts.restarts.load());
 }
 
-void ServiceManager::tell(const SupervisorCounts& counts) {
+void ServiceManager::tell(const SupervisorCounts& counts, pid_t awaited) {
   if (state_ == State::kStarting && counts.serving != 0) reloaded();
   std::string text = "STATUS=" + state_text(counts);
+  if (awaited > 0) text += fmt::format(" (waits for process {})", awaited);
   if (state_ == State::kStarting)
     text += fmt::format("\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
   const std::uint32_t beats = counts.beats;
-  if (std::exchange(beats_, beats) != beats) text += "\nWATCHDOG=1";
+  if (std::exchange(beats_, beats) != beats || awaited > 0) text += "\nWATCHDOG=1";
   notify(text, 0ms);
 }
 

@@ -5,6 +5,8 @@
 // Threads: only the supervisor's.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -20,8 +22,11 @@ namespace spillfs::fs {
 class ServiceManager {
  public:
   // The first time that the worker serves: the service is ready. Each time: its state, and that it
-  // lives, if the worker's heart has beaten since. To be called every pause().
-  void tell(const SupervisorCounts& counts);
+  // lives, if the worker's heart has beaten since, or a process is waited for that this one can't
+  // make haste (`awaited`, 0: none). To be called every pause().
+  void tell(const SupervisorCounts& counts, pid_t awaited);
+  // Whether it has beaten since the last tell().
+  [[nodiscard]] bool beats(const SupervisorCounts& counts) const { return counts.beats != beats_; }
   [[nodiscard]] std::chrono::milliseconds pause() const;
 
   void reloading();  // until the next reloaded(), in this program or the one that it becomes

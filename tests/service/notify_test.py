@@ -2,6 +2,8 @@
 """What a daemon tells a service manager (sd_notify(3)), and that the next one goes on with what was
 kept of its mount; the test is the service manager."""
 import array
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -15,6 +17,8 @@ from support import mounted as m
 
 m.need_fuse()
 m.limit_time(100)
+LIBC = ctypes.CDLL(None, use_errno=True)
+PTRACE_SEIZE = 0x4206
 NAMES = {"hand-over", "fuse", "staging", "open-files", "counts", "lock"}
 
 
@@ -61,6 +65,19 @@ class Manager:
         self.socket.close()
         for file in self.kept.values():
             os.close(file)
+
+
+@contextlib.contextmanager
+def held(pid):
+    """The process does not go before this is left, whatever ends it; as one that waits for a disk."""
+    zero = ctypes.c_void_p(0)
+    if LIBC.ptrace(ctypes.c_long(PTRACE_SEIZE), ctypes.c_long(pid), zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+    try:
+        yield
+    finally:
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status), status
 
 
 class Notify(unittest.TestCase):
@@ -144,6 +161,46 @@ class Notify(unittest.TestCase):
         self.assertIn("MONOTONIC_USEC", names)
         self.assertEqual(self.store.status()["upgrades"], 1)
         m.wait_until(lambda: set(self.manager.kept) == NAMES, 10, "kept by the new program")
+        self.end()
+
+    def wait_for_signs(self, process):
+        """As many as a service manager would have missed."""
+        count = len(self.manager.messages)
+        m.wait_until(lambda: sum("WATCHDOG" in fields and str(process) in fields["STATUS"]
+                                 for fields in self.manager.messages[count:]) >= 6, 10, "signs of life")
+
+    def test_a_process_that_does_not_end_is_waited_for(self):
+        self.start()
+        self.need_restarts()
+        with held(worker := self.store.worker()):
+            os.kill(worker, signal.SIGKILL)
+            self.wait_for_signs(worker)
+        m.wait_until(lambda: self.store.status()["restarts"] == 1, 10, "another worker")
+        with held(worker := self.store.worker()):
+            self.store.process.send_signal(signal.SIGHUP)
+            self.wait_for_signs(worker)
+            m.wait_until(lambda: f"process {worker} ends and is not gone yet" in self.store.log(), 10,
+                         "the log")
+        m.wait_until(lambda: self.store.status()["upgrades"] == 1, 10, "the upgrade")
+        (self.store.path / "closed").write_bytes(b"kept")
+        with held(worker := self.store.worker()):
+            self.store.process.send_signal(signal.SIGHUP)
+            m.wait_until(lambda: self.manager.told(STATUS=f"upgrading… (waits for process {worker})"),
+                         10, "the reload")
+            self.store.process.terminate()
+            m.wait_until(lambda: not m.is_mounted(self.store.path), 10, "unmounted")
+        self.end()
+
+    def test_who_leaves_is_not_kept_from_it(self):
+        self.start()
+        self.need_restarts()
+        with held(self.store.worker()):
+            for word in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM):
+                self.store.process.send_signal(word)
+            m.wait_until(lambda: self.manager.told(STOPPING="1"), 10, "it leaves")
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+        self.assertTrue(m.is_mounted(self.store.path))
+        self.start(files=self.manager.kept)
         self.end()
 
     def test_the_next_daemon_goes_on(self):
