@@ -52,10 +52,12 @@ struct KeptMount {
   HandOver what;  // no worker serves it
   MountOptions options;
 };
-// The mount that a daemon before this one has left to it, as systemd kept it; to be called once, at
-// the start. Its options are those that are asked for, but for what can't change while a mount is
-// in use. Nothing where nothing was kept. What is kept and can't be used any more (the mount is
-// gone, or another is asked for) is let go, which is logged.
-std::optional<KeptMount> take_kept(const MountRequest& request);
+// Whether a daemon before this one has left a mount to it.
+bool has_kept();
+// That mount, as systemd kept it; to be called once, at the start. Its options are those that are
+// asked for, but for what can't change while a mount is in use; or as they were, where nobody knows
+// what is asked for (`request` is null). Nothing where nothing was kept. What is kept and can't be
+// used any more (the mount is gone, or another is asked for) is let go, which is logged.
+std::optional<KeptMount> take_kept(const MountRequest* request);
 
 }  // namespace spillfs::fs

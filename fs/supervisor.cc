@@ -57,7 +57,7 @@ constexpr unsigned kMostForks = 9;           // while there are no processes or 
 class Supervisor {
  public:
   explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {
-    ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
+    hold_signals();
   }
   Result<> start();
   Result<> go_on(const HandOver& what);
@@ -435,6 +435,11 @@ ExitCode Supervisor::end(const std::string& how) {
 }
 
 }  // namespace
+
+void hold_signals() {
+  const sigset_t signals = supervisor_signals();
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+}
 
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
   Supervisor supervisor(std::move(plan));

@@ -24,6 +24,9 @@ struct MountPlan {
   bool background = false;                // leave the terminal when ready
 };
 
+// From now on what ends a mount waits until this process supervises one.
+void hold_signals();
+
 // Mounts and stays until the mount has ended: by umount, by SIGTERM, or because workers keep dying
 // (or one has died, where the kernel can't send its requests again). Calls `ready` once, when the
 // mount can be used. Errors are those before that.

@@ -87,8 +87,9 @@ class Notify(unittest.TestCase):
         self.manager = Manager(self.store.root / "notify")
         self.addCleanup(self.manager.close)
 
-    def start(self, *options, files=None, ready=True):
+    def start(self, *options, files=None, config=None, ready=True):
         """As systemd starts a service; `files` are passed from 3 on, as LISTEN_FDS says."""
+        names = ["--config", str(config)] if config else [str(self.store.store), str(self.store.path)]
         env = {**os.environ, "NOTIFY_SOCKET": self.manager.path, "WATCHDOG_USEC": "1000000"}
         if files:
             env.update(LISTEN_FDS=str(len(files)), LISTEN_FDNAMES=":".join(files))
@@ -103,8 +104,7 @@ class Notify(unittest.TestCase):
             os.execve(m.PROGRAM, words, env)
 
         both = ",".join(filter(None, (os.environ.get("SPILLFS_MOUNT_OPTIONS"), *options)))
-        words = [m.PROGRAM, "mount", "-f", str(self.store.store), str(self.store.path),
-                 *(["-o", both] if both else [])]
+        words = [m.PROGRAM, "mount", "-f", *names, *(["-o", both] if both else [])]
         self.manager.messages.clear()
         with open(self.store.log_path(), "ab") as log:
             self.store.process = subprocess.Popen(
@@ -223,6 +223,48 @@ class Notify(unittest.TestCase):
         self.store.kill_worker()
         self.assertEqual((self.store.path / "open").read_bytes(), b"beforeafter")
         self.end()
+
+    def test_goes_on_as_it_was_without_its_file(self):
+        config = self.store.root / "spill.toml"
+        text = (f'store = "{self.store.store}"\nmountpoint = "{self.store.path}"\nquota = "7GiB"\n')
+        config.write_text(text)
+        self.start(config=config)
+        self.need_restarts()
+        device = os.stat(self.store.path).st_dev
+        for broken in ("quota = ", f'{text}staging = "a lot"\n', None):
+            config.write_text(broken) if broken else config.unlink()
+            self.leave()
+            self.start(config=config, files=self.manager.kept)
+            self.assertIn("the mount goes on as it was", self.store.log())
+            self.store.log_path().write_text("")
+            self.assertEqual(os.stat(self.store.path).st_dev, device)
+            self.assertEqual(self.store.status()["quota_bytes"], 7 << 30)
+        config.write_text(text.replace("7GiB", "5GiB"))
+        self.manager.messages.clear()
+        self.store.process.send_signal(signal.SIGHUP)
+        m.wait_until(lambda: self.manager.told(READY="1"), 30, "reloaded")
+        self.assertEqual(self.store.status()["quota_bytes"], 5 << 30)
+        self.end()
+
+    def test_a_stop_before_it_goes_on(self):
+        config = self.store.root / "spill.toml"
+        config.write_text(f'store = "{self.store.store}"\nmountpoint = "{self.store.path}"\n')
+        self.start(config=config)
+        self.need_restarts()
+        with open(self.store.path / "closed", "wb") as file:
+            file.write(b"kept")
+        self.leave()
+        text = config.read_text()
+        config.unlink()
+        os.mkfifo(config)
+        self.start(config=config, files=self.manager.kept, ready=False)
+        with open(config, "w", encoding="utf-8") as pipe:  # it has begun to read
+            self.store.process.terminate()
+            pipe.write(text)
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+        self.assertFalse(m.is_mounted(self.store.path))
+        self.assertEqual(self.manager.kept, {})
+        self.store.check()
 
     def test_a_new_mount_where_what_was_kept_can_not_be_used(self):
         self.start()

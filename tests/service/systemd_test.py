@@ -180,6 +180,15 @@ class Service(unittest.TestCase):
         self.assertEqual(self.status()["quota_bytes"], 5 << 30)
         self.assertIn("leaves the mount on", self.journal())
 
+    def test_a_restart_with_a_file_that_can_not_be_read(self):
+        device = os.stat(self.mount).st_dev
+        self.configure("quota = a lot")
+        with self.goes_on():
+            self.ctl("restart")
+            self.wait_for_another_daemon()
+        self.assertEqual(os.stat(self.mount).st_dev, device)
+        self.assertIn("the mount goes on as it was", self.journal())
+
     def test_the_worker_dies(self):
         with self.goes_on():
             _, worker = self.processes()
