@@ -23,6 +23,7 @@
 #include "fs/log.h"
 #include "fs/mount_request.h"
 #include "fs/process_identity.h"
+#include "fs/restart_job.h"
 #include "fs/service_manager.h"
 #include "fs/start_report.h"
 #include "fs/successor.h"
@@ -75,7 +76,8 @@ class Supervisor {
   Result<Clock::time_point> await_worker(std::optional<Clock::duration> patience = {});
   pid_t awaited();
   int next_signal(sigset_t signals);
-  void stop_worker();
+  void stop(int signal);
+  void leave();
   void kill_worker(Then then);
   std::optional<int> ended_worker();
   std::optional<ExitCode> killed_worker_ended(Then then);
@@ -231,12 +233,9 @@ ExitCode Supervisor::wait() {
     sigset_t signals = signals_;
     if (then_) sigdelset(&signals, SIGHUP);  // one after the other
     const int signal = next_signal(signals);
-    if ((signal == SIGTERM || signal == SIGINT) && then_ != Then::kLeave) stop_worker();
+    if (signal == SIGTERM || signal == SIGINT) stop(signal);
     if (signal == SIGHUP && !stopping_) upgrade();
-    if (signal == SIGUSR2 && !stopping_ && service_.keeps()) {
-      service_.stopping();
-      kill_worker(Then::kLeave);
-    }
+    if (signal == SIGUSR2) leave();
     if (worker_ == kNoProcess) return end("fork failed");
     const auto status = ended_worker();
     if (!status) continue;
@@ -263,7 +262,6 @@ void Supervisor::kill_worker(Then then) {
 std::optional<ExitCode> Supervisor::killed_worker_ended(Then then) {
   worker_ = kNoProcess;
   if (then == Then::kLeave) {
-    // For a daemon that goes on with what the service manager keeps.
     spdlog::info("leaves the mount on {} to the next daemon", plan_.mountpoint);
     return kExitSuccess;
   }
@@ -275,7 +273,16 @@ std::optional<ExitCode> Supervisor::killed_worker_ended(Then then) {
   return std::nullopt;
 }
 
-void Supervisor::stop_worker() {
+// For a daemon that goes on with what the service manager keeps.
+void Supervisor::leave() {
+  if (stopping_ || !service_.keeps()) return;
+  service_.stopping();
+  kill_worker(Then::kLeave);
+}
+
+void Supervisor::stop(int signal) {
+  if (then_ == Then::kLeave) return;
+  if (signal == SIGTERM && !stopping_ && service_.keeps() && is_being_restarted()) return leave();
   stopping_ = true;
   service_.stopping();
   if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {

@@ -34,7 +34,8 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready);
 
 // As supervise(), in the place of a program that has supervised the mount so far: SIGHUP had it
 // look for a new one where it was started from, and a worker of that one serves already; or it has
-// ended and nothing serves what the service manager kept. SIGUSR2 ends it in that way. `options`
+// ended and nothing serves what the service manager kept. SIGUSR2 ends it in that way, and so does
+// SIGTERM for a restart. `options`
 // are those of `what`.
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options);
 

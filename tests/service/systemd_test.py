@@ -182,6 +182,15 @@ class Service(unittest.TestCase):
         self.assertEqual(self.status()["quota_bytes"], 5 << 30)
         self.assertIn("leaves the mount on", self.journal())
 
+    def test_a_restart_while_it_is_reloaded_or_started(self):
+        device = os.stat(self.mount).st_dev
+        with self.goes_on():
+            for _ in range(4):
+                self.ctl("reload", "--no-block")
+                self.ctl("restart", "--no-block")
+                self.ctl("restart")
+        self.assertEqual(os.stat(self.mount).st_dev, device)
+
     def test_a_restart_with_a_file_that_can_not_be_read(self):
         device = os.stat(self.mount).st_dev
         self.configure("quota = a lot")
