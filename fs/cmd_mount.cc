@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <functional>
+#include <optional>
 #include <ostream>
 
 #include "fs/commands.h"
@@ -35,26 +37,45 @@ ExitCode store_exit_code(const Error& error) {
   }
 }
 
+struct Asked {
+  MountRequest request;
+  MountOptions options;
+};
+
+Result<Asked> asked_for(const MountCommand& command) {
+  Asked asked{.request = SPILLFS_TRY(gather(command)), .options = {}};
+  if (asked.request.store.empty() || asked.request.mountpoint.empty()) {
+    return fail(EINVAL, "give a store and a mountpoint, here or in a --config file");
+  }
+  asked.options = SPILLFS_TRY(parse_options(asked.request.options));
+  return asked;
+}
+
+// With the mount that a daemon before this one has left, if there is one. The log goes to standard
+// error until it is known; nothing of it is a reason to lose the mount.
+std::optional<ExitCode> go_on(const Result<Asked>& asked, Streams streams) {
+  static_cast<void>(set_up_log({.level = asked ? asked->options.log_level : "info"}));
+  const auto kept = take_kept(asked ? &asked->request : nullptr);
+  if (!kept) return std::nullopt;
+  if (auto log = set_up_log({.level = kept->options.log_level,
+                             .where = kept->options.log,
+                             .file = {},
+                             .mountpoint = kept->what.mountpoint,
+                             .store = kept->what.store});
+      !log) {
+    spdlog::warn("{}", describe(log.error()));
+  }
+  if (!asked) spdlog::error("{}; the mount goes on as it was", describe(asked.error()));
+  const auto ended = supervise_on(kept->what, kept->options);
+  return ended ? *ended : report(ended.error(), kExitSystem, streams);
+}
+
 // Everything but the mount itself: what can be wrong is found before a process is left behind.
 ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request,
                         const MountOptions& options, Streams streams,
                         const std::function<void()>& ready) {
   if (auto log = set_up_log({.level = options.log_level}); !log) {
     return report(log.error(), kExitSystem, streams);
-  }
-  if (command.foreground) {
-    if (const auto kept = take_kept(request)) {
-      if (auto log = set_up_log({.level = kept->options.log_level,
-                                 .where = kept->options.log,
-                                 .file = {},
-                                 .mountpoint = kept->what.mountpoint,
-                                 .store = kept->what.store});
-          !log) {
-        spdlog::warn("{}", describe(log.error()));  // no reason to lose the mount
-      }
-      const auto ended = supervise_on(kept->what, kept->options);
-      return ended ? *ended : report(ended.error(), kExitSystem, streams);
-    }
   }
   std::vector<std::string> directories = options.data;
   directories.push_back(request.store);
@@ -130,16 +151,16 @@ std::string mount_help() {
 
 ExitCode run_mount(const MountCommand& command, Streams streams) {
   ::umask(kOwnerOnly);
-  const auto request = gather(command);
-  if (!request) return report(request.error(), kExitUsage, streams);
-  if (request->store.empty() || request->mountpoint.empty()) {
-    return report(fail(EINVAL, "give a store and a mountpoint, here or in a --config file").value(),
-                  kExitUsage, streams);
+  const bool may_go_on = command.foreground && has_kept();
+  if (may_go_on) hold_signals();  // who ends this process now would leave a dead mount
+  const auto asked = asked_for(command);
+  if (may_go_on) {
+    if (const auto code = go_on(asked, streams)) return *code;
   }
-  const auto options = parse_options(request->options);
-  if (!options) return report(options.error(), kExitUsage, streams);
-  if (!command.foreground) return mount_in_background(command, *request, *options, streams);
-  return mount_and_stay(command, *request, *options, streams, [] { spdlog::info("ready"); });
+  if (!asked) return report(asked.error(), kExitUsage, streams);
+  const auto& [request, options] = *asked;
+  if (!command.foreground) return mount_in_background(command, request, options, streams);
+  return mount_and_stay(command, request, options, streams, [] { spdlog::info("ready"); });
 }
 
 }  // namespace spillfs::fs

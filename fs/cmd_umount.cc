@@ -11,6 +11,7 @@
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
 #include "fs/live_mount.h"
+#include "fs/mount_request.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -26,15 +27,30 @@ Fd supervisor_of(const std::string& mountpoint) {
   return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
-}  // namespace
-
-ExitCode run_umount(const UmountCommand& command, Streams streams) {
-  std::string path = std::filesystem::absolute(command.mountpoint).lexically_normal().string();
+// As the mount table has it.
+Result<std::string> mountpoint_of(const std::string& text) {
+  std::string named = text;
+  if (is_config_file(text)) named = SPILLFS_TRY(gather({.config = text})).mountpoint;
+  if (named.empty()) return fail(EINVAL, text + " names no mountpoint");
+  std::string path = std::filesystem::absolute(named).lexically_normal().string();
   if (path.size() > 1 && path.ends_with('/')) path.pop_back();
   std::error_code error;
   if (!is_mounted(path)) {  // it may be reached through a symlink
     const auto real = std::filesystem::canonical(path, error);
     if (!error) path = real.string();
+  }
+  return path;
+}
+
+}  // namespace
+
+ExitCode run_umount(const UmountCommand& command, Streams streams) {
+  const auto mountpoint = mountpoint_of(command.mountpoint);
+  if (!mountpoint) return report(mountpoint.error(), kExitUsage, streams);
+  const std::string& path = *mountpoint;
+  if (command.if_dead) {
+    const auto cleared = clear_dead_mount(path);
+    return cleared ? kExitSuccess : report(cleared.error(), kExitSystem, streams);
   }
   if (!is_mounted(path)) {
     return report(

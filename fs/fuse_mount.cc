@@ -134,6 +134,18 @@ bool is_dead_mount(const std::string& mountpoint) {
   return is_mounted(mountpoint) && ::statfs(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
 }
 
+Result<> clear_dead_mount(const std::string& mountpoint) {
+  if (!is_mounted(mountpoint)) return {};
+  const Fd root(::open(mountpoint.c_str(), O_PATH | O_CLOEXEC));
+  if (!root) return fail_errno(errno, "open " + mountpoint);
+  struct statfs found {};
+  if (::fstatfs(root.get(), &found) == 0 || errno != ENOTCONN) return {};
+  const std::string exactly = fmt::format("/proc/self/fd/{}", root.get());
+  if (::umount2(exactly.c_str(), MNT_DETACH) == 0 || errno == EINVAL) return {};  // or gone
+  if (errno != EPERM) return fail_errno(errno, "unmount " + mountpoint);
+  return run_fusermount(mountpoint);
+}
+
 std::string libfuse_version() { return fuse_pkgversion(); }
 
 }  // namespace spillfs::fs

@@ -35,5 +35,7 @@ std::vector<std::string> all_mounts();
 std::string libfuse_version();
 // Is it one whose daemon is gone?
 bool is_dead_mount(const std::string& mountpoint);
+// Takes it out of the tree if it is one; another that is there by then stays.
+Result<> clear_dead_mount(const std::string& mountpoint);
 
 }  // namespace spillfs::fs

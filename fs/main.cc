@@ -108,7 +108,9 @@ int run(int argc, char** argv) {
 
   spillfs::fs::UmountCommand umount;
   auto* verb = app.add_subcommand("umount", "Unmount, and wait until everything is sealed");
-  verb->add_option("mountpoint", umount.mountpoint)->required();
+  verb->add_option("mountpoint", umount.mountpoint, "It, or a .toml file that names it")
+      ->required();
+  verb->add_flag("--if-dead", umount.if_dead, "Only if its daemon is gone");
   verb->callback([&] { code = run_umount(umount, streams); });
 
   add_config_verb(app, streams, code);

@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <httplib.h>
+#include <netinet/in.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 
 #include "storage/base/fd.h"
 #include "storage/base/pause.h"
@@ -23,7 +26,7 @@ constexpr const char* kExposition = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::size_t kThreads = 2;
 constexpr std::chrono::seconds kTryAgain{5};
 constexpr std::chrono::milliseconds kStopPause{5};
-constexpr time_t kPatience = 1;  // seconds, with a client: the end waits for it
+constexpr time_t kPatience = 1;  // seconds, with a client
 constexpr int kUnavailable = 503;
 
 int family_of(const MetricsAddress& address) {
@@ -58,6 +61,34 @@ Result<> clear_stale(const std::string& path) {
   if (is_served(path)) return fail(EADDRINUSE, path + " is another process's");
   if (::unlink(path.c_str()) != 0) return fail_errno(errno, "remove " + path);
   return {};
+}
+
+bool is_at(const MetricsAddress& address, int socket) {
+  sockaddr_storage found{};
+  socklen_t size = sizeof(found);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&found), &size) != 0) return false;
+  if (found.ss_family != family_of(address)) return false;
+  switch (address.family) {
+    case MetricsAddress::Family::kIpv4:
+      return ntohs(reinterpret_cast<const sockaddr_in&>(found).sin_port) == address.port;
+    case MetricsAddress::Family::kIpv6:
+      return ntohs(reinterpret_cast<const sockaddr_in6&>(found).sin6_port) == address.port;
+    case MetricsAddress::Family::kUnix:
+      return reinterpret_cast<const sockaddr_un&>(found).sun_path == address.host;
+  }
+  return false;
+}
+
+// The library waits for its clients and does not tell which it has: they are looked for among what
+// this process has open. A client that sends a byte now and then would keep it for ever.
+void shut_down_connections(const MetricsAddress& address) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {
+    int file = -1;
+    const std::string name = entry.path().filename().string();
+    std::from_chars(name.data(), name.data() + name.size(), file);
+    if (is_at(address, file)) ::shutdown(file, SHUT_RDWR);
+  }
 }
 
 void set_options(httplib::Server& server) {
@@ -128,7 +159,10 @@ void MetricsServer::serve(const std::stop_token& stop) {
   // stop() does nothing before the server has begun to listen.
   const std::jthread stopper([this, &stop](const std::stop_token& ended) {
     while (!ended.stop_requested()) {
-      if (stop.stop_requested()) server_->stop();
+      if (stop.stop_requested()) {
+        server_->stop();
+        shut_down_connections(address_);
+      }
       std::this_thread::sleep_for(kStopPause);
     }
   });

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::uint64_t kExiting = 0x4;  // PF_EXITING of linux/sched.h
 constexpr int kSignalBits = 0x7f;        // of a wait status
+constexpr std::uint64_t kKilled = std::uint64_t{1} << (SIGKILL - 1);
 
 // Fields of /proc/PID/stat, counted as proc(5) does. Those that are not read are not kept.
 enum Field : std::size_t {
@@ -25,6 +26,7 @@ enum Field : std::size_t {
   kFlags = 9,
   kThreads = 20,
   kStart = 22,
+  kPending = 31,
   kExitCode = 52,
 };
 
@@ -140,6 +142,12 @@ int dying_of(pid_t thread) {
   const auto stat = Stat::read(thread);
   if (!stat || (stat->number(kFlags) & kExiting) == 0) return 0;
   return static_cast<int>(stat->number(kExitCode)) & kSignalBits;
+}
+
+bool is_ending(pid_t process) {
+  const auto stat = Stat::read(process);
+  return stat &&
+         ((stat->number(kFlags) & kExiting) != 0 || (stat->number(kPending) & kKilled) != 0);
 }
 
 }  // namespace spillfs::fs

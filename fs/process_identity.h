@@ -56,4 +56,8 @@ bool is_gone(const Process& process);
 // itself, or we may not know.
 int dying_of(pid_t thread);
 
+// Whether a process ends already, or is told to by SIGKILL: a thread that waits for a disk keeps it
+// for as long as that takes.
+bool is_ending(pid_t process);
+
 }  // namespace spillfs::fs

@@ -129,13 +129,14 @@ std::string ServiceManager::state_text(const SupervisorCounts& counts) const {
                      counts.restarts.load());
 }
 
-void ServiceManager::tell(const SupervisorCounts& counts) {
+void ServiceManager::tell(const SupervisorCounts& counts, pid_t awaited) {
   if (state_ == State::kStarting && counts.serving != 0) reloaded();
   std::string text = "STATUS=" + state_text(counts);
+  if (awaited > 0) text += fmt::format(" (waits for process {})", awaited);
   if (state_ == State::kStarting)
     text += fmt::format("\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
   const std::uint32_t beats = counts.beats;
-  if (std::exchange(beats_, beats) != beats) text += "\nWATCHDOG=1";
+  if (std::exchange(beats_, beats) != beats || awaited > 0) text += "\nWATCHDOG=1";
   notify(text, 0ms);
 }
 
@@ -216,15 +217,18 @@ bool is_connection(int file) {
          kept.st_rdev == wanted.st_rdev;
 }
 
-// Whether the mount is still there, and the one that is wanted.
-Result<> check(const HandOver& what, const std::string& store, const std::string& mountpoint) {
+Result<> check_it_is_wanted(const HandOver& what, const MountRequest& request) {
   std::error_code error;
-  if (!std::filesystem::equivalent(what.store, store, error) || error) {
+  if (!std::filesystem::equivalent(what.store, request.store, error) || error) {
     return fail(ESTALE, "it is of the store " + what.store);
   }
-  if (what.mountpoint != SPILLFS_TRY(absolute_mountpoint(mountpoint))) {
+  if (what.mountpoint != SPILLFS_TRY(absolute_mountpoint(request.mountpoint))) {
     return fail(ESTALE, "it is on " + what.mountpoint);
   }
+  return {};
+}
+
+Result<> check_it_is_there(const HandOver& what) {
   if (!is_connection(what.fuse)) return fail(EBADF, "its descriptor is not one of FUSE");
   pollfd connection{.fd = what.fuse, .events = 0, .revents = 0};
   if (!is_mounted(what.mountpoint) || ::poll(&connection, 1, 0) != 0) {
@@ -233,13 +237,16 @@ Result<> check(const HandOver& what, const std::string& store, const std::string
   return {};
 }
 
-Result<KeptMount> to_mount(const Descriptors& passed, const MountRequest& request) {
+Result<KeptMount> to_mount(const Descriptors& passed, const MountRequest* request) {
   KeptMount mount{.what = SPILLFS_TRY(to_hand_over(passed)), .options = {}};
-  SPILLFS_TRY(check(mount.what, request.store, request.mountpoint));
-  const MountOptions before = SPILLFS_TRY(parse_options(mount.what.options));
-  mount.what.options = request.options;
-  mount.what.config_file = request.config_file;
-  SPILLFS_TRY(keep_what_stays(before, mount.what.options));
+  if (request != nullptr) SPILLFS_TRY(check_it_is_wanted(mount.what, *request));
+  SPILLFS_TRY(check_it_is_there(mount.what));
+  if (request != nullptr) {
+    const MountOptions before = SPILLFS_TRY(parse_options(mount.what.options));
+    mount.what.options = request->options;
+    mount.what.config_file = request->config_file;
+    SPILLFS_TRY(keep_what_stays(before, mount.what.options));
+  }
   mount.options = SPILLFS_TRY(parse_options(mount.what.options));
   return mount;
 }
@@ -257,13 +264,15 @@ void let_go(const Descriptors& passed, const std::string& mountpoint) {
 
 }  // namespace
 
-std::optional<KeptMount> take_kept(const MountRequest& request) {
+bool has_kept() { return ::sd_listen_fds(0) > 0; }
+
+std::optional<KeptMount> take_kept(const MountRequest* request) {
   Descriptors passed = passed_descriptors();
   if (passed.empty()) return std::nullopt;
   auto mount = to_mount(passed, request);
   if (!mount) {
     spdlog::warn("the mount that was kept is let go: {}", describe(mount.error()));
-    let_go(passed, request.mountpoint);
+    let_go(passed, request != nullptr ? request->mountpoint : std::string());
     return std::nullopt;
   }
   for (const Kept& kept : kKept) static_cast<void>(passed.at(kept.name).release());

@@ -5,6 +5,8 @@
 // Threads: only the supervisor's.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -20,8 +22,11 @@ namespace spillfs::fs {
 class ServiceManager {
  public:
   // The first time that the worker serves: the service is ready. Each time: its state, and that it
-  // lives, if the worker's heart has beaten since. To be called every pause().
-  void tell(const SupervisorCounts& counts);
+  // lives, if the worker's heart has beaten since, or a process is waited for that this one can't
+  // make haste (`awaited`, 0: none). To be called every pause().
+  void tell(const SupervisorCounts& counts, pid_t awaited);
+  // Whether it has beaten since the last tell().
+  [[nodiscard]] bool beats(const SupervisorCounts& counts) const { return counts.beats != beats_; }
   [[nodiscard]] std::chrono::milliseconds pause() const;
 
   void reloading();  // until the next reloaded(), in this program or the one that it becomes
@@ -47,10 +52,12 @@ struct KeptMount {
   HandOver what;  // no worker serves it
   MountOptions options;
 };
-// The mount that a daemon before this one has left to it, as systemd kept it; to be called once, at
-// the start. Its options are those that are asked for, but for what can't change while a mount is
-// in use. Nothing where nothing was kept. What is kept and can't be used any more (the mount is
-// gone, or another is asked for) is let go, which is logged.
-std::optional<KeptMount> take_kept(const MountRequest& request);
+// Whether a daemon before this one has left a mount to it.
+bool has_kept();
+// That mount, as systemd kept it; to be called once, at the start. Its options are those that are
+// asked for, but for what can't change while a mount is in use; or as they were, where nobody knows
+// what is asked for (`request` is null). Nothing where nothing was kept. What is kept and can't be
+// used any more (the mount is gone, or another is asked for) is let go, which is logged.
+std::optional<KeptMount> take_kept(const MountRequest* request);
 
 }  // namespace spillfs::fs

@@ -9,13 +9,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
-#include <thread>
-#include <utility>
 
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kProbePause{10};
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::seconds kProbePatience{10};
 
 }  // namespace
@@ -28,20 +27,20 @@ std::string own_program() {
   return path;
 }
 
-Result<> probe_program(const std::string& program, const HandOver& what) {
+Result<> probe_program(const std::string& program, const HandOver& what,
+                       const std::function<void()>& pause) {
   const Fd file = SPILLFS_TRY(write_hand_over(what));
-  pid_t child = ::fork();
+  const pid_t child = ::fork();
   if (child < 0) return fail_errno(errno, "fork to try " + program);
   if (child == 0) run_program(program, "--probe", file);
-  for (auto waited = kProbePause; waited < kProbePatience; waited += kProbePause) {
+  for (const auto end = Clock::now() + kProbePatience; Clock::now() < end; pause()) {
     int status = 0;
     if (::waitpid(child, &status, WNOHANG) == child) {
       if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS) return {};
       return fail(ENOEXEC, program + " does not say that it can go on with this mount");
     }
-    std::this_thread::sleep_for(kProbePause);
   }
-  stop_for_good(child);
+  ::kill(child, SIGKILL);
   return fail(ETIMEDOUT, program + " does not say whether it can go on with this mount");
 }
 
@@ -49,13 +48,6 @@ void run_program(const std::string& program, const char* how, const Fd& hand_ove
   const std::string file = std::to_string(hand_over.get());
   ::execl(program.c_str(), "spillfs", "take-over", how, file.c_str(), nullptr);
   ::_exit(EXIT_FAILURE);
-}
-
-void stop_for_good(pid_t& process) {
-  const pid_t ending = std::exchange(process, kNoProcess);
-  if (ending <= 0) return;
-  ::kill(ending, SIGKILL);
-  ::waitpid(ending, nullptr, 0);
 }
 
 }  // namespace spillfs::fs

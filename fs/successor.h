@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 
 #include "fs/hand_over.h"
@@ -16,13 +17,13 @@ inline constexpr pid_t kNoProcess = -1;  // never to be signalled: kill(-1) goes
 // Of the program that runs now, also when another lies there meanwhile.
 std::string own_program();
 
-// Whether `program` says that it can go on with the mount: ENOEXEC, ETIMEDOUT.
-Result<> probe_program(const std::string& program, const HandOver& what);
+// Whether `program` says that it can go on with the mount: ENOEXEC, ETIMEDOUT. Calls `pause` while
+// it waits, which comes back when a child has ended, at the latest after some seconds. One that
+// says nothing is killed and left to the caller to wait for.
+Result<> probe_program(const std::string& program, const HandOver& what,
+                       const std::function<void()>& pause);
 
 // Becomes `program`; in a child that was forked for it. `how`: "--probe" or "--worker".
 [[noreturn]] void run_program(const std::string& program, const char* how, const Fd& hand_over);
-
-// Ends a child at once, if it is one, and waits for it.
-void stop_for_good(pid_t& process);
 
 }  // namespace spillfs::fs

@@ -11,6 +11,8 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <thread>
 #include <tuple>
@@ -20,6 +22,8 @@
 #include "fs/fuse_mount.h"
 #include "fs/log.h"
 #include "fs/mount_request.h"
+#include "fs/process_identity.h"
+#include "fs/restart_job.h"
 #include "fs/service_manager.h"
 #include "fs/start_report.h"
 #include "fs/successor.h"
@@ -28,12 +32,17 @@
 namespace spillfs::fs {
 namespace {
 
-sigset_t supervisor_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&signals, signal);
-  return signals;
+sigset_t set_of(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : signals) sigaddset(&set, signal);
+  return set;
 }
+
+sigset_t supervisor_signals() { return set_of({SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}); }
+
+// What comes when a worker that was killed has ended.
+enum class Then : std::uint8_t { kAnother, kUpgrade, kLeave };
 
 using Clock = std::chrono::steady_clock;
 
@@ -43,12 +52,13 @@ constexpr std::chrono::seconds kLived{1};
 constexpr unsigned kMostEarlyDeaths = 8;
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::seconds kUpgradePatience{60};
-constexpr unsigned kMostForks = 9;  // while there are no processes or no memory: 10 s
+constexpr std::chrono::seconds kSlowEnd{5};  // is told of
+constexpr unsigned kMostForks = 9;           // while there are no processes or no memory: 10 s
 
 class Supervisor {
  public:
   explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {
-    ::sigprocmask(SIG_BLOCK, &signals_, nullptr);
+    hold_signals();
   }
   Result<> start();
   Result<> go_on(const HandOver& what);
@@ -64,16 +74,21 @@ class Supervisor {
   Result<> fork_worker(Volume::Start start);
   [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
   Result<Clock::time_point> await_worker(std::optional<Clock::duration> patience = {});
-  int next_signal();
-  void stop_worker();
-  std::optional<ExitCode> leave();
+  pid_t awaited();
+  int next_signal(sigset_t signals);
+  void stop(int signal);
+  void leave();
+  void kill_worker(Then then);
+  std::optional<int> ended_worker();
+  std::optional<ExitCode> killed_worker_ended(Then then);
   std::optional<ExitCode> worker_ended(int status);
   bool restart();
   ExitCode end(const std::string& how);
   HandOver hand_over() const;
   void upgrade();
   Result<> prepare_upgrade();
-  void upgrade_failed(const Error& why, Wishes before);
+  void finish_upgrade();
+  void upgrade_failed(const Error& why);
   Result<Clock::time_point> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
@@ -94,6 +109,9 @@ class Supervisor {
   Fd counts_memory_;
   SupervisorCounts* counts_ = nullptr;
   unsigned early_deaths_ = 0;
+  std::optional<Then> then_;                  // since the worker was killed
+  std::optional<Clock::time_point> slow_at_;  // when to tell that its end is waited for
+  Wishes before_;                             // this upgrade
   bool stopping_ = false;
   bool died_stopping_ = false;  // a worker, since then: one more may seal what it had not
 };
@@ -147,6 +165,7 @@ Result<Fd> Supervisor::open_pipe() {
 // Comes back twice; in the child worker_ is 0.
 Result<> Supervisor::fork_process() {
   serves_ = fail(EAGAIN, "not known yet");
+  slow_at_.reset();
   counts_->serving = 0;
   worker_ = ::fork();
   return worker_ < 0 ? fail_errno(errno, "fork the worker") : Result<>();
@@ -182,45 +201,88 @@ Result<Clock::time_point> Supervisor::await_worker(std::optional<Clock::duration
   const auto begin = Clock::now();
   StartReport report;
   while (!patience || Clock::now() - begin < *patience) {
-    service_.tell(*counts_);
+    service_.tell(*counts_, patience ? worker_ : 0);
     if (const auto told = report.read(from_worker_, service_.pause())) return *told;
   }
   return fail(ETIMEDOUT, "the worker does not come up");
 }
 
+// The worker, when there is nothing to do but to wait for its end; else 0.
+pid_t Supervisor::awaited() {
+  if (!then_ && (service_.beats(*counts_) || !is_ending(worker_))) return 0;
+  const auto now = Clock::now();
+  if (!slow_at_) slow_at_ = now + kSlowEnd;
+  if (now >= *slow_at_) {
+    slow_at_ = Clock::time_point::max();
+    spdlog::warn("process {} ends and is not gone yet: it waits for a disk; {} waits for it",
+                 worker_, plan_.mountpoint);
+  }
+  return worker_;
+}
+
 // Or none, when it is time to tell the service manager something.
-int Supervisor::next_signal() {
-  service_.tell(*counts_);
+int Supervisor::next_signal(sigset_t signals) {
+  service_.tell(*counts_, awaited());
   const auto pause = service_.pause().count();
   const timespec until{.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1'000'000};
-  return ::sigtimedwait(&signals_, nullptr, &until);
+  return ::sigtimedwait(&signals, nullptr, &until);
 }
 
 ExitCode Supervisor::wait() {
   for (;;) {
-    const int signal = next_signal();
-    if (signal == SIGTERM || signal == SIGINT) stop_worker();
+    sigset_t signals = signals_;
+    if (then_) sigdelset(&signals, SIGHUP);  // one after the other
+    const int signal = next_signal(signals);
+    if (signal == SIGTERM || signal == SIGINT) stop(signal);
     if (signal == SIGHUP && !stopping_) upgrade();
-    if (signal == SIGUSR2) {
-      if (const auto code = leave()) return *code;
-    }
-    int status = 0;
+    if (signal == SIGUSR2) leave();
     if (worker_ == kNoProcess) return end("fork failed");
-    if (::waitpid(worker_, &status, WNOHANG) != worker_) continue;
-    if (const auto code = worker_ended(status)) return *code;
+    const auto status = ended_worker();
+    if (!status) continue;
+    const auto code =
+        then_ ? killed_worker_ended(*std::exchange(then_, std::nullopt)) : worker_ended(*status);
+    if (code) return *code;
   }
 }
 
-// For a daemon that goes on with what the service manager keeps.
-std::optional<ExitCode> Supervisor::leave() {
-  if (!service_.keeps() || stopping_) return std::nullopt;
-  service_.stopping();
-  stop_for_good(worker_);
-  spdlog::info("leaves the mount on {} to the next daemon", plan_.mountpoint);
-  return kExitSuccess;
+// How the worker has ended, if it has. A program that said nothing about an upgrade may end, too.
+std::optional<int> Supervisor::ended_worker() {
+  int status = 0;
+  for (pid_t ended = 0; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (ended == worker_) return status;
+  }
+  return std::nullopt;
 }
 
-void Supervisor::stop_worker() {
+void Supervisor::kill_worker(Then then) {
+  then_ = then;
+  if (worker_ > 0) ::kill(worker_, SIGKILL);
+}
+
+std::optional<ExitCode> Supervisor::killed_worker_ended(Then then) {
+  worker_ = kNoProcess;
+  if (then == Then::kLeave) {
+    spdlog::info("leaves the mount on {} to the next daemon", plan_.mountpoint);
+    return kExitSuccess;
+  }
+  if (then == Then::kUpgrade && !stopping_) {
+    finish_upgrade();
+  } else if (restart() && stopping_) {
+    ::kill(worker_, SIGTERM);
+  }
+  return std::nullopt;
+}
+
+// For a daemon that goes on with what the service manager keeps.
+void Supervisor::leave() {
+  if (stopping_ || !service_.keeps()) return;
+  service_.stopping();
+  kill_worker(Then::kLeave);
+}
+
+void Supervisor::stop(int signal) {
+  if (then_ == Then::kLeave) return;
+  if (signal == SIGTERM && !stopping_ && service_.keeps() && is_being_restarted()) return leave();
   stopping_ = true;
   service_.stopping();
   if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {
@@ -281,15 +343,18 @@ HandOver Supervisor::hand_over() const {
 // To the mount an upgrade is a worker that dies. Once one of the new program serves, this process
 // becomes that program as well. What the configuration file says by now counts from then on.
 void Supervisor::upgrade() {
-  Wishes before{plan_.options, plan_.given};
+  before_ = {plan_.options, plan_.given};
   service_.reloading();
   const auto good = prepare_upgrade();
-  if (!good) return upgrade_failed(good.error(), std::move(before));
-  stop_for_good(worker_);
+  if (!good) return upgrade_failed(good.error());
+  kill_worker(Then::kUpgrade);
+}
+
+void Supervisor::finish_upgrade() {
   serves_ = start_worker_of(program_);
   if (!serves_) {
-    upgrade_failed(serves_.error(), std::move(before));
-    stop_for_good(worker_);
+    upgrade_failed(serves_.error());
+    if (worker_ > 0) return kill_worker(Then::kAnother);
     restart();  // wait() looks whether there is one
     return;
   }
@@ -304,11 +369,11 @@ Result<> Supervisor::prepare_upgrade() {
     plan_.given = SPILLFS_TRY(read_again(plan_.config_file, plan_.given));
     plan_.options = SPILLFS_TRY(parse_options(plan_.given));
   }
-  return probe_program(program_, hand_over());
+  return probe_program(program_, hand_over(), [this] { next_signal(set_of({SIGCHLD})); });
 }
 
-void Supervisor::upgrade_failed(const Error& why, Wishes before) {
-  std::tie(plan_.options, plan_.given) = std::move(before);
+void Supervisor::upgrade_failed(const Error& why) {
+  std::tie(plan_.options, plan_.given) = std::move(before_);
   ++counts_->failed_upgrades;
   service_.reloaded();
   spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
@@ -377,6 +442,11 @@ ExitCode Supervisor::end(const std::string& how) {
 }
 
 }  // namespace
+
+void hold_signals() {
+  const sigset_t signals = supervisor_signals();
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+}
 
 Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
   Supervisor supervisor(std::move(plan));

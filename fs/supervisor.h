@@ -24,6 +24,9 @@ struct MountPlan {
   bool background = false;                // leave the terminal when ready
 };
 
+// From now on what ends a mount waits until this process supervises one.
+void hold_signals();
+
 // Mounts and stays until the mount has ended: by umount, by SIGTERM, or because workers keep dying
 // (or one has died, where the kernel can't send its requests again). Calls `ready` once, when the
 // mount can be used. Errors are those before that.
@@ -31,7 +34,8 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready);
 
 // As supervise(), in the place of a program that has supervised the mount so far: SIGHUP had it
 // look for a new one where it was started from, and a worker of that one serves already; or it has
-// ended and nothing serves what the service manager kept. SIGUSR2 ends it in that way. `options`
+// ended and nothing serves what the service manager kept. SIGUSR2 ends it in that way, and so does
+// SIGTERM for a restart. `options`
 // are those of `what`.
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options);
 

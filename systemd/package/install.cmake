@@ -2,8 +2,9 @@
 set(root "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
 
 set(program "${CMAKE_INSTALL_PREFIX}/${bin}/spillfs")
-configure_file("${source}/systemd/spillfs@.service.in"
-  "${root}/lib/systemd/system/spillfs@.service" @ONLY)
+foreach(unit spillfs@.service spillfs-clear@.service)
+  configure_file("${source}/systemd/${unit}.in" "${root}/lib/systemd/system/${unit}" @ONLY)
+endforeach()
 file(MAKE_DIRECTORY "${root}/${sbin}")
 foreach(name mount.spillfs umount.spillfs umount.fuse.spillfs fsck.spillfs)
   file(CREATE_LINK "../${bin}/spillfs" "${root}/${sbin}/${name}" SYMBOLIC)

@@ -83,6 +83,24 @@ class Life(unittest.TestCase):
                              b"sealed when the mount ends")
         store.umount()
 
+    def test_umount_if_dead(self):
+        store = m.Mounted()
+        self.addCleanup(store.close)
+        config = store.root / "spill.toml"
+        config.write_text(f'store = "{store.store}"\nmountpoint = "{store.path}"\n')
+        unmount = lambda path: m.spillfs("umount", "--if-dead", path)
+        self.assertEqual(unmount(config).returncode, 0)
+        store.mount()
+        self.assertEqual(unmount(config).returncode, 0)
+        self.assertTrue(store.serves())
+        store.kill()
+        self.assertTrue(m.is_mounted(store.path))
+        self.assertEqual(unmount(config).returncode, 0)
+        self.assertFalse(m.is_mounted(store.path))
+        self.assertEqual(m.spillfs("umount", config).returncode, 3)
+        config.write_text("")
+        self.assertEqual(unmount(config).returncode, 2)
+
     def test_the_workers_death_ends_the_mount_where_nothing_can_be_sent_again(self):
         store = m.Mounted("without=resend")
         self.addCleanup(store.close)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator sees of a real mount: metrics by file, HTTP, unix socket and textfile, and
 the verbs that show them."""
+import contextlib
 import errno
 import fcntl
 import http.client
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import termios
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,6 +54,37 @@ def get(connection, path):
         return None
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def slow_clients(connect):
+    """One that says nothing, more than there are threads that never come to an end."""
+    silent, *dripping = connections = [connect() for _ in range(4)]
+
+    def drip(connection):
+        with contextlib.suppress(OSError):
+            connection.sock.sendall(b"GET /metrics HTTP/1.1\r\nSlow: ")
+            while True:
+                connection.sock.sendall(b"a")
+                time.sleep(0.1)
+
+    for connection in connections:
+        connection.connect()
+    threads = [threading.Thread(target=drip, args=(connection,)) for connection in dripping]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+        silent.sock.settimeout(10)
+        assert silent.sock.recv(1) == b""
+    finally:
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(10)
+        for connection in connections:
+            connection.close()
 
 
 class Metrics(cases.OnStores):
@@ -139,7 +172,8 @@ class Metrics(cases.OnStores):
             m.wait_until(lambda: get(connect(), "/healthz"), 4, "an answer of the next worker")
             text = get(connect(), "/metrics")[2]
             self.assertEqual(exposition.Exposition(text).value("spillfs_worker_restarts_total"), 1)
-        self.ended_well(store)
+        with slow_clients(connect):
+            self.ended_well(store)
         self.assertIsNone(get(connect(), "/healthz"))
         refused = m.spillfs("mount", store.store, store.path, "-o", f"metrics=0.0.0.0:{port}")
         self.assertEqual(refused.returncode, 2)
@@ -157,7 +191,8 @@ class Metrics(cases.OnStores):
         if store.goes_on():
             store.kill_worker()
             m.wait_until(lambda: get(UnixConnection(path), "/healthz"), 4, "an answer")
-        self.ended_well(store)
+        with slow_clients(lambda: UnixConnection(path)):
+            self.ended_well(store)
         self.assertFalse(path.exists())
 
     def test_a_file_where_the_socket_should_be(self):

@@ -2,6 +2,8 @@
 """What a daemon tells a service manager (sd_notify(3)), and that the next one goes on with what was
 kept of its mount; the test is the service manager."""
 import array
+import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -15,6 +17,8 @@ from support import mounted as m
 
 m.need_fuse()
 m.limit_time(100)
+LIBC = ctypes.CDLL(None, use_errno=True)
+PTRACE_SEIZE = 0x4206
 NAMES = {"hand-over", "fuse", "staging", "open-files", "counts", "lock"}
 
 
@@ -63,6 +67,19 @@ class Manager:
             os.close(file)
 
 
+@contextlib.contextmanager
+def held(pid):
+    """The process does not go before this is left, whatever ends it; as one that waits for a disk."""
+    zero = ctypes.c_void_p(0)
+    if LIBC.ptrace(ctypes.c_long(PTRACE_SEIZE), ctypes.c_long(pid), zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+    try:
+        yield
+    finally:
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status), status
+
+
 class Notify(unittest.TestCase):
     def setUp(self):
         self.store = m.Mounted()
@@ -70,8 +87,9 @@ class Notify(unittest.TestCase):
         self.manager = Manager(self.store.root / "notify")
         self.addCleanup(self.manager.close)
 
-    def start(self, *options, files=None, ready=True):
+    def start(self, *options, files=None, config=None, ready=True):
         """As systemd starts a service; `files` are passed from 3 on, as LISTEN_FDS says."""
+        names = ["--config", str(config)] if config else [str(self.store.store), str(self.store.path)]
         env = {**os.environ, "NOTIFY_SOCKET": self.manager.path, "WATCHDOG_USEC": "1000000"}
         if files:
             env.update(LISTEN_FDS=str(len(files)), LISTEN_FDNAMES=":".join(files))
@@ -86,8 +104,7 @@ class Notify(unittest.TestCase):
             os.execve(m.PROGRAM, words, env)
 
         both = ",".join(filter(None, (os.environ.get("SPILLFS_MOUNT_OPTIONS"), *options)))
-        words = [m.PROGRAM, "mount", "-f", str(self.store.store), str(self.store.path),
-                 *(["-o", both] if both else [])]
+        words = [m.PROGRAM, "mount", "-f", *names, *(["-o", both] if both else [])]
         self.manager.messages.clear()
         with open(self.store.log_path(), "ab") as log:
             self.store.process = subprocess.Popen(
@@ -146,6 +163,46 @@ class Notify(unittest.TestCase):
         m.wait_until(lambda: set(self.manager.kept) == NAMES, 10, "kept by the new program")
         self.end()
 
+    def wait_for_signs(self, process):
+        """As many as a service manager would have missed."""
+        count = len(self.manager.messages)
+        m.wait_until(lambda: sum("WATCHDOG" in fields and str(process) in fields["STATUS"]
+                                 for fields in self.manager.messages[count:]) >= 6, 10, "signs of life")
+
+    def test_a_process_that_does_not_end_is_waited_for(self):
+        self.start()
+        self.need_restarts()
+        with held(worker := self.store.worker()):
+            os.kill(worker, signal.SIGKILL)
+            self.wait_for_signs(worker)
+        m.wait_until(lambda: self.store.status()["restarts"] == 1, 10, "another worker")
+        with held(worker := self.store.worker()):
+            self.store.process.send_signal(signal.SIGHUP)
+            self.wait_for_signs(worker)
+            m.wait_until(lambda: f"process {worker} ends and is not gone yet" in self.store.log(), 10,
+                         "the log")
+        m.wait_until(lambda: self.store.status()["upgrades"] == 1, 10, "the upgrade")
+        (self.store.path / "closed").write_bytes(b"kept")
+        with held(worker := self.store.worker()):
+            self.store.process.send_signal(signal.SIGHUP)
+            m.wait_until(lambda: self.manager.told(STATUS=f"upgrading… (waits for process {worker})"),
+                         10, "the reload")
+            self.store.process.terminate()
+            m.wait_until(lambda: not m.is_mounted(self.store.path), 10, "unmounted")
+        self.end()
+
+    def test_who_leaves_is_not_kept_from_it(self):
+        self.start()
+        self.need_restarts()
+        with held(self.store.worker()):
+            for word in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM):
+                self.store.process.send_signal(word)
+            m.wait_until(lambda: self.manager.told(STOPPING="1"), 10, "it leaves")
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+        self.assertTrue(m.is_mounted(self.store.path))
+        self.start(files=self.manager.kept)
+        self.end()
+
     def test_the_next_daemon_goes_on(self):
         self.start()
         self.need_restarts()
@@ -166,6 +223,48 @@ class Notify(unittest.TestCase):
         self.store.kill_worker()
         self.assertEqual((self.store.path / "open").read_bytes(), b"beforeafter")
         self.end()
+
+    def test_goes_on_as_it_was_without_its_file(self):
+        config = self.store.root / "spill.toml"
+        text = (f'store = "{self.store.store}"\nmountpoint = "{self.store.path}"\nquota = "7GiB"\n')
+        config.write_text(text)
+        self.start(config=config)
+        self.need_restarts()
+        device = os.stat(self.store.path).st_dev
+        for broken in ("quota = ", f'{text}staging = "a lot"\n', None):
+            config.write_text(broken) if broken else config.unlink()
+            self.leave()
+            self.start(config=config, files=self.manager.kept)
+            self.assertIn("the mount goes on as it was", self.store.log())
+            self.store.log_path().write_text("")
+            self.assertEqual(os.stat(self.store.path).st_dev, device)
+            self.assertEqual(self.store.status()["quota_bytes"], 7 << 30)
+        config.write_text(text.replace("7GiB", "5GiB"))
+        self.manager.messages.clear()
+        self.store.process.send_signal(signal.SIGHUP)
+        m.wait_until(lambda: self.manager.told(READY="1"), 30, "reloaded")
+        self.assertEqual(self.store.status()["quota_bytes"], 5 << 30)
+        self.end()
+
+    def test_a_stop_before_it_goes_on(self):
+        config = self.store.root / "spill.toml"
+        config.write_text(f'store = "{self.store.store}"\nmountpoint = "{self.store.path}"\n')
+        self.start(config=config)
+        self.need_restarts()
+        with open(self.store.path / "closed", "wb") as file:
+            file.write(b"kept")
+        self.leave()
+        text = config.read_text()
+        config.unlink()
+        os.mkfifo(config)
+        self.start(config=config, files=self.manager.kept, ready=False)
+        with open(config, "w", encoding="utf-8") as pipe:  # it has begun to read
+            self.store.process.terminate()
+            pipe.write(text)
+        self.assertEqual(self.store.process.wait(30), 0, self.store.log())
+        self.assertFalse(m.is_mounted(self.store.path))
+        self.assertEqual(self.manager.kept, {})
+        self.store.check()
 
     def test_a_new_mount_where_what_was_kept_can_not_be_used(self):
         self.start()

@@ -101,7 +101,8 @@ class Packages(unittest.TestCase):
         inside("spillfs", "check", "/store")
         inside("apt-get", "remove", "--yes", "-qq", "spillfs")
         for name in ("usr/bin/spillfs", "usr/sbin/mount.spillfs",
-                     "usr/lib/systemd/system/spillfs@.service"):
+                     "usr/lib/systemd/system/spillfs@.service",
+                     "usr/lib/systemd/system/spillfs-clear@.service"):
             with contextlib.suppress(FileNotFoundError):
                 os.lstat(root / name)
                 self.fail(f"{name} is left behind")

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,8 +146,9 @@ class Service(unittest.TestCase):
     def test_the_unit(self):
         done = self.machine.run("systemd-analyze", "verify", "--man=no", UNIT, check=False)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
-        self.machine.run("systemd-analyze", "security", "--offline=true",
-                         f"--threshold={THRESHOLD}", "/usr/lib/systemd/system/spillfs@.service")
+        for unit in ("spillfs@", "spillfs-clear@"):
+            self.machine.run("systemd-analyze", "security", "--offline=true",
+                             f"--threshold={THRESHOLD}", f"/usr/lib/systemd/system/{unit}.service")
         self.assertIn("passthrough", self.before["kernel"].split("off:")[0])
 
     def test_a_reload_is_an_upgrade(self):
@@ -180,6 +182,24 @@ class Service(unittest.TestCase):
         self.assertEqual(self.status()["quota_bytes"], 5 << 30)
         self.assertIn("leaves the mount on", self.journal())
 
+    def test_a_restart_while_it_is_reloaded_or_started(self):
+        device = os.stat(self.mount).st_dev
+        with self.goes_on():
+            for _ in range(4):
+                self.ctl("reload", "--no-block")
+                self.ctl("restart", "--no-block")
+                self.ctl("restart")
+        self.assertEqual(os.stat(self.mount).st_dev, device)
+
+    def test_a_restart_with_a_file_that_can_not_be_read(self):
+        device = os.stat(self.mount).st_dev
+        self.configure("quota = a lot")
+        with self.goes_on():
+            self.ctl("restart")
+            self.wait_for_another_daemon()
+        self.assertEqual(os.stat(self.mount).st_dev, device)
+        self.assertIn("the mount goes on as it was", self.journal())
+
     def test_the_worker_dies(self):
         with self.goes_on():
             _, worker = self.processes()
@@ -192,6 +212,30 @@ class Service(unittest.TestCase):
             os.kill(supervisor, signal.SIGKILL)
             self.wait_for_another_daemon()
         self.assertIn("goes on with the mount on", self.journal())
+
+    def test_a_stop_while_there_is_no_daemon(self):
+        def mounts():
+            return pathlib.Path(f"/proc/{self.machine.pid}/mountinfo").read_text()
+
+        def start_again():
+            shutil.rmtree(later)
+            self.machine.run("systemctl", "daemon-reload")
+            self.ctl("start")
+
+        (self.mount / "file").write_bytes(b"x")
+        later = self.machine.inside("/run/systemd/system") / f"{UNIT}.d"
+        later.mkdir(parents=True)
+        self.addCleanup(shutil.rmtree, later, ignore_errors=True)
+        (later / "later.conf").write_text("[Service]\nRestartSec=100\n")
+        self.machine.run("systemctl", "daemon-reload")
+        supervisor, _ = self.processes()
+        os.kill(supervisor, signal.SIGKILL)
+        m.wait_until(lambda: self.show("SubState") == "auto-restart", 20, "there is none")
+        self.assertIn("fuse.spillfs", mounts())
+        self.ctl("stop")
+        m.wait_until(lambda: "fuse.spillfs" not in mounts(), 20, "it is cleared away")
+        start_again()
+        self.assertEqual((self.mount / "file").read_bytes(), b"x")
 
     def test_both_die(self):
         with self.goes_on():

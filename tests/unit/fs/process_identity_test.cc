@@ -84,6 +84,8 @@ TEST(ProcessIdentity, KnowsWhatHasEnded) {
 TEST(ProcessIdentity, WhoLivesIsNotDying) {
   EXPECT_EQ(fs::dying_of(::getpid()), 0);
   EXPECT_EQ(fs::dying_of(0), 0);
+  EXPECT_FALSE(fs::is_ending(::getpid()));
+  EXPECT_FALSE(fs::is_ending(0));
 }
 
 TEST(ProcessIdentity, WhatWasKilledIsDyingOfIt) {
@@ -92,6 +94,7 @@ TEST(ProcessIdentity, WhatWasKilledIsDyingOfIt) {
   siginfo_t info{};
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child.pid()), &info, WEXITED | WNOWAIT), 0);
   EXPECT_EQ(fs::dying_of(child.pid()), SIGKILL);
+  EXPECT_TRUE(fs::is_ending(child.pid()));
 }
 
 TEST(ProcessIdentity, IsALineOfText) {
