@@ -190,8 +190,8 @@ Result<> Volume::read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offs
           : SPILLFS_TRY(vnode.fused->read(into, vnode.inode.location.data_offset + offset));
   if (got == into.size()) return {};
   const Location& location = vnode.inode.location;
-  spdlog::error("segment {} ends early: inode {} needs {} bytes at {}", number(location.segment),
-                number(vnode.id), into.size(), offset);
+  spdlog::error("segment {} ends early: inode {} needs {} bytes at {}",
+                storage::segment_name(location), number(vnode.id), into.size(), offset);
   return fail(EIO, "the segment is truncated");
 }
 
@@ -225,7 +225,8 @@ Result<> Volume::read_verified(Vnode& vnode, MutableBytes into, std::uint64_t of
       if (xxh3(whole) != sum) {
         const Location& location = vnode.inode.location;
         spdlog::error("segment {} is damaged at {}: the bytes of inode {} do not match their sum",
-                      number(location.segment), location.data_offset + start, number(vnode.id));
+                      storage::segment_name(location), location.data_offset + start,
+                      number(vnode.id));
         return fail(EIO, "checksum mismatch");
       }
       if (!in_place) {
