@@ -38,16 +38,17 @@ def prepare(root):
 
 
 class Documents(unittest.TestCase):
-    def setUp(self):
+    @classmethod
+    def setUpClass(cls):
         if pathlib.Path(m.PROGRAM).resolve() != ROOT / "build/spillfs":
             m.skip("not the build that the documents speak of")
-        self.machine = machine.Machine()
-        self.addCleanup(self.machine.close)
-        if not (self.machine.root / ROOT.relative_to("/") / "build").exists():
-            self.skipTest("the sources are not on the root file system")
-        prepare(self.machine.root)
-        self.machine.boot()
-        self.mount = self.machine.inside("/mnt/spill")
+        cls.machine = machine.Machine()
+        cls.addClassCleanup(cls.machine.close)
+        if not (cls.machine.root / ROOT.relative_to("/") / "build").exists():
+            raise unittest.SkipTest("the sources are not on the root file system")
+        prepare(cls.machine.root)
+        cls.machine.boot()
+        cls.mount = cls.machine.inside("/mnt/spill")
 
     def run_all(self, lines):
         """In one shell, in the folder of the sources; to what is asked the answer is yes."""
@@ -76,6 +77,22 @@ class Documents(unittest.TestCase):
         self.run_there("systemctl", "start", UNIT)
         self.assertEqual((self.mount / "file").read_bytes(), b"bytes")
         self.run_all(commands("docs/SERVICE.md", "## Installing"))
+        self.is_removed()
+
+    def test_the_rpm(self):
+        """rpm knows nothing of this system, so without what the package needs."""
+        if shutil.which("rpmbuild") is None:
+            self.skipTest("no rpmbuild")
+        self.run_all(["cd build && cpack -G RPM && rpm --install --nodeps spillfs-*.rpm",
+                      *commands("README.md", "**As a service**")[1:]])
+        self.assertEqual(self.run_there("rpm", "--verify", "--nodeps", "spillfs"), "")
+        before = self.status()
+        self.run_all(["rpm --upgrade --replacepkgs --nodeps build/spillfs-*.rpm"])
+        self.after_reload(before, "")
+        self.run_all(["rpm --erase spillfs"])
+        self.is_removed()
+
+    def is_removed(self):
         self.assertFalse(self.is_mounted())
         self.assertEqual(self.run_there("systemctl", "cat", UNIT), "")
         self.assertEqual(self.run_there("find", "/usr/bin", "/usr/sbin", "-name", "*spillfs"), "")
