@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of README.md and docs/SERVICE.md that install the package, run the service and remove it,
-as they are printed, in a machine of their own. They are taken out of the documents."""
+"""The commands of README.md, and those of docs/SERVICE.md that install the package, run the service and
+remove it, as they are printed, in a machine of their own. They are taken out of the documents."""
 import json
 import os
 import pathlib
@@ -58,11 +58,23 @@ class Documents(unittest.TestCase):
     def run_there(self, *words):
         return self.machine.run(*words, check=False).stdout.strip()
 
-    def is_mounted(self):
-        return self.machine.run("mountpoint", "-q", "/mnt/spill", check=False).returncode == 0
+    def is_mounted(self, path="/mnt/spill"):
+        return self.machine.run("mountpoint", "-q", path, check=False).returncode == 0
 
     def status(self):
         return json.loads((self.mount / ".spillfs/status").read_text())
+
+    def test_used_by_hand(self):
+        self.run_all(["mkdir /mnt/by-hand"])
+        lines = [line.replace("STORE", "/srv/by-hand").replace("MOUNTPOINT", "/mnt/by-hand")
+                 for line in commands("README.md", "## Use it")]
+        self.assertEqual(lines.pop(0), "scripts/build")  # which has been run
+        for line in lines:
+            if line.endswith(" doctor"):
+                line += " || [ $? = 1 ]"  # there may be something to find
+            said = self.run_all([line])
+        self.assertIn("no problems", said, "what the last one says")
+        self.assertFalse(self.is_mounted("/mnt/by-hand"))
 
     def test_from_the_installation_to_the_removal(self):
         self.run_all(commands("README.md", "**As a service**"))
