@@ -58,7 +58,8 @@ class JournalSink : public spdlog::sinks::base_sink<std::mutex> {
     std::vector<iovec> parts;
     parts.reserve(fields.size());
     for (std::string& field : fields) parts.push_back({field.data(), field.size()});
-    ::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
+    // In parentheses it is not the macro, by which each line would come from this one.
+    (::sd_journal_sendv)(parts.data(), static_cast<int>(parts.size()));
   }
   void flush_() override {}
 

@@ -56,6 +56,15 @@ bool on_one_file_system(const std::string& a, const std::string& b) {
          of_a.st_dev == of_b.st_dev;
 }
 
+// A folder that nobody may look into is an error, not one without a store.
+Result<bool> has_store_file(const std::string& folder) {
+  const std::string name = folder + "/" + kStoreFile;
+  std::error_code error;
+  const bool found = files::exists(name, error);
+  if (error) return fail_errno(error.value(), "open " + name);
+  return found;
+}
+
 // But for what a new disk has, and what an attempt to make a store may have left.
 bool is_empty(const std::string& folder) {
   constexpr std::array<std::string_view, 3> kNothing{"lost+found", "lock", "store.json.new"};
@@ -118,7 +127,7 @@ Result<Store> Store::locked(const std::string& path) {
 }
 
 Result<Store> Store::open(const std::string& path) {
-  if (!files::exists(path + "/" + kStoreFile)) {
+  if (!SPILLFS_TRY(has_store_file(path))) {
     return fail(ENOENT, fmt::format("{} is not a spillfs store (no {})", path, kStoreFile));
   }
   Store store = SPILLFS_TRY(locked(path));
@@ -144,7 +153,7 @@ Result<Store> Store::open_or_create(const std::string& path, const std::vector<s
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return fail_errno(errno, "make store " + path);
   }
-  const bool made = files::exists(path + "/" + kStoreFile);
+  const bool made = SPILLFS_TRY(has_store_file(path));
   if (!made && !is_empty(path)) {
     return fail(ENOTEMPTY,
                 fmt::format("{} holds other files and is not a spillfs store; give an empty or a "
@@ -152,7 +161,7 @@ Result<Store> Store::open_or_create(const std::string& path, const std::vector<s
                             path));
   }
   Store store = SPILLFS_TRY(locked(path));
-  if (!files::exists(store.path_ + "/" + kStoreFile)) {
+  if (!SPILLFS_TRY(has_store_file(store.path_))) {
     SPILLFS_TRY(store.create(data));
     return store;
   }

@@ -195,8 +195,8 @@ Result<> Volume::read_sealed(Vnode& vnode, MutableBytes into, std::uint64_t offs
     return tl::unexpected(got.error());
   }
   if (*got == into.size()) return {};
-  spdlog::error("segment {} ends early: inode {} needs {} bytes at {}", number(location.segment),
-                number(vnode.id), into.size(), offset);
+  spdlog::error("segment {} ends early: inode {} needs {} bytes at {}",
+                storage::segment_name(location), number(vnode.id), into.size(), offset);
   return fail(EIO, "the segment is truncated");
 }
 
@@ -230,7 +230,8 @@ Result<> Volume::read_verified(Vnode& vnode, MutableBytes into, std::uint64_t of
       if (xxh3(whole) != sum) {
         const Location& location = vnode.inode.location;
         spdlog::error("segment {} is damaged at {}: the bytes of inode {} do not match their sum",
-                      number(location.segment), location.data_offset + start, number(vnode.id));
+                      storage::segment_name(location), location.data_offset + start,
+                      number(vnode.id));
         return fail(EIO, "checksum mismatch");
       }
       if (!in_place) {

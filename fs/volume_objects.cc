@@ -72,7 +72,7 @@ Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
   found.objects = SPILLFS_TRY(std::move(objects));
   if (as_sealed && found.objects.size() != vnode->inode.entries) {
     spdlog::error("segment {}: inode {} had {} Ray objects when it was sealed and has {}",
-                  number(vnode->inode.location.segment), number(id), vnode->inode.entries,
+                  storage::segment_name(vnode->inode.location), number(id), vnode->inode.entries,
                   found.objects.size());
     return fail(EIO, "Ray's headers are damaged");
   }

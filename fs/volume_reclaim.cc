@@ -321,7 +321,8 @@ void Volume::mark_damaged(SegmentId segment, const Error& why) {
   MutexLock lock(fused_mutex_);
   bool& damaged = fused_states_[number(segment)].damaged;
   if (!damaged) {
-    spdlog::error("segment {} is damaged and stays as it is: {}", number(segment), describe(why));
+    spdlog::error("segment {} is damaged and stays as it is: {}",
+                  storage::segment_name(SegmentKind::kFused, segment), describe(why));
   }
   damaged = true;
 }

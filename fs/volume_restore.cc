@@ -142,8 +142,9 @@ Result<std::uint64_t> Volume::restore_segment(Vnode& vnode, const OpenFile& file
   SPILLFS_TRY(write_left(*staging_, left, file.size, *found->file()));
   const std::uint64_t physical = SPILLFS_TRY(found->file()->status()).size;
   if (physical < file.size) {
-    spdlog::error("segment {} of inode {} has {} of its {} bytes", number(file.segment),
-                  number(vnode.id), physical, file.size);
+    spdlog::error("segment {} of inode {} has {} of its {} bytes",
+                  storage::segment_name(SegmentKind::kPrivate, file.segment), number(vnode.id),
+                  physical, file.size);
   }
   const std::uint64_t size = std::min(physical, file.size);
   // What a stream had set aside behind its end goes; the kernel may write to what it was lent.

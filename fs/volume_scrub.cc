@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::size_t kPage = 256;
 
-std::string name_of(const Location& location) {
-  return storage::segment_name(storage::segment_kind(location), location.segment);
-}
-
 bool has_sums(const index::Inode& inode) {
   return inode.location.placement == Placement::kFused || inode.sums_valid;
 }
@@ -114,7 +110,7 @@ Result<> Volume::confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& f
   auto again = bytes.load_sums();
   if (!again && flaw.chunk < bytes.chunks()) again = bytes.check(flaw.chunk);
   if (!again) return {};
-  found.damage.push_back({.segment = name_of(at),
+  found.damage.push_back({.segment = storage::segment_name(at),
                           .offset = again->offset,
                           .inode = seen.id,
                           .path = SPILLFS_TRY(path_of(vnode.inode)),
@@ -161,7 +157,7 @@ void Volume::forget_damage(InodeId id, index::Batch& batch) {
 Result<> Volume::refuse_damaged(const Vnode& vnode) {
   if (!damaged_.contains(vnode.id)) return {};
   return fail(EIO, fmt::format("inode {} is damaged in segment {}", number(vnode.id),
-                               name_of(vnode.inode.location)));
+                               storage::segment_name(vnode.inode.location)));
 }
 
 Result<SegmentId> Volume::scrub_position() {

@@ -57,6 +57,10 @@ SegmentKind segment_kind(const Location& location) {
   return location.placement == Placement::kFused ? SegmentKind::kFused : SegmentKind::kPrivate;
 }
 
+std::string segment_name(const Location& location) {
+  return segment_name(segment_kind(location), location.segment);
+}
+
 std::string segment_path(const Location& location) {
   return segment_path(segment_kind(location), location.segment);
 }

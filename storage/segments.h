@@ -52,6 +52,7 @@ std::string segment_name(SegmentKind kind, SegmentId id);
 std::string segment_path(SegmentKind kind, SegmentId id);
 // Of the segment that `location`, which is somewhere, lies in.
 SegmentKind segment_kind(const Location& location);
+std::string segment_name(const Location& location);
 std::string segment_path(const Location& location);
 
 class SegmentStore {

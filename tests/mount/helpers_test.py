@@ -3,7 +3,9 @@
 helpers' names are in /sbin."""
 import os
 import pathlib
+import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import machine, mounted as m
+from support.users import as_user
 
 HELPERS = ("mount.spillfs", "umount.fuse.spillfs", "fsck.spillfs")
 
@@ -29,11 +32,13 @@ def put_helpers_into_sbin(folder):
     real, linked = folder / "real", folder / "sbin"
     for made in (real, linked):
         made.mkdir()
+    folder.chmod(0o755)
     subprocess.run(["mount", "--bind", "/usr/sbin", real], check=True)
     for name in os.listdir(real):
         os.symlink(real / name, linked / name)
+    shutil.copy(m.PROGRAM, folder / "spillfs")  # the build may lie where users can't look
     for name in HELPERS:
-        os.symlink(pathlib.Path(m.PROGRAM).resolve(), linked / name)
+        os.symlink(folder / "spillfs", linked / name)
     subprocess.run(["mount", "--bind", linked, "/usr/sbin"], check=True)
 
 
@@ -100,6 +105,51 @@ class Helpers(unittest.TestCase):
             if source != self.store.store:
                 self.assertRegex(self.config(), rf'quota = "1GiB" +# {toml}:2\n')
             self.umount("-v")
+
+    def put(self, place, *what):
+        """Over what is there, until the test ends."""
+        subprocess.run(["mount", *what, place], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
+
+    def put_fuse(self):
+        """/dev/fuse for everyone, as distributions have it."""
+        devices = self.store.root / "devices"
+        devices.mkdir()
+        self.put(devices, "-t", "tmpfs", "tmpfs")
+        os.mknod(devices / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
+        (devices / "fuse").chmod(0o666)
+        self.put("/dev/fuse", "--bind", devices / "fuse")
+
+    def test_fstab_with_user(self):
+        """mount(8) runs the helper as who calls it, so it mounts by fusermount3."""
+        for program in ("mount", "umount", "fusermount3"):
+            if not os.stat(shutil.which(program) or "/").st_mode & stat.S_ISUID:
+                self.skipTest(f"no {program}, or it is not set-uid")
+        nobody, daemon = (pwd.getpwnam(name).pw_uid for name in ("nobody", "daemon"))
+        home = self.store.root / "home"
+        home.mkdir()
+        for owned in (home, self.path):
+            os.chown(owned, nobody, nobody)
+        fstab = self.store.root / "fstab"
+        fstab.write_text(f"{home}/store {self.path} spillfs user,noauto,quota=1GiB 0 0\n")
+        self.put("/etc/fstab", "--bind", fstab)
+        self.put_fuse()
+
+        def by(user, *command, code=0):
+            done = as_user(user, lambda: run(*command, self.path))
+            self.assertEqual(done.returncode, code, done.stderr)
+            return done.stderr
+
+        by(nobody, "mount")
+        self.assertTrue({"noexec", "nosuid", "nodev"} <= set(self.flags()))
+        self.assertIn('quota = "1GiB"', as_user(nobody, self.config))
+        with self.assertRaises(PermissionError):
+            self.config()  # not even root, without allow_other
+        by(daemon, "umount", code=32)
+        by(nobody, "umount")
+        self.assertFalse(m.is_mounted(self.path))
+        self.assertEqual(run("/sbin/fsck.spillfs", home / "store").returncode, 0)
+        self.assertIn("store.json: Permission denied", by(daemon, "mount", code=32))
 
     def test_what_would_be_a_lie_is_refused(self):
         for option, text in (("ro", "nothing can be written"), ("sync", "durability=fsync"),

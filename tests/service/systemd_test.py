@@ -143,6 +143,27 @@ class Service(unittest.TestCase):
         get = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9123/metrics').read())"
         self.assertIn("spillfs_build_info", self.machine.run("python3", "-c", get).stdout)
 
+    def test_a_line_in_the_journal_has_fields(self):
+        (self.mount / "damaged").write_bytes(b"x" * 5000)
+        self.ctl("stop")
+        segment = next((self.data / "store/segments").glob("*.fused"))
+        with open(segment, "r+b") as file:
+            file.seek(4096 + 500)
+            file.write(b"damage")
+        self.ctl("start")
+        with self.assertRaises(OSError):
+            (self.mount / "damaged").read_bytes()
+        for field, message in (("ERRNO=5", "read of inode"), ("SPILLFS_PATH=/damaged", "read of inode"),
+                               (f"SPILLFS_SEGMENT={segment.name}", "is damaged at")):
+            done = self.machine.run("journalctl", "-t", "spillfs", "--output=json", field,
+                                    f"SPILLFS_MOUNTPOINT={self.data}/mnt")
+            line = json.loads(done.stdout.splitlines()[0])
+            self.assertIn(message, line["MESSAGE"])
+            self.assertEqual(line["PRIORITY"], "3")
+            self.assertEqual(line["SPILLFS_STORE"], f"{self.data}/store")
+            self.assertEqual(line["_SYSTEMD_UNIT"], UNIT)
+            self.assertNotIn("CODE_FILE", line)
+
     def test_the_unit(self):
         done = self.machine.run("systemd-analyze", "verify", "--man=no", UNIT, check=False)
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))

@@ -15,16 +15,17 @@ from support import mounted as m
 INSIDE = "SPILLFS_TEST_INSIDE"
 
 
-def own_mounts(*programs):
+def own_mounts(*programs, also=()):
     """Goes on in a mount namespace of its own, so that nothing that is mounted is left behind and
-    no other spillfs is there. Skips where one of the programs is missing."""
+    no other spillfs is there; `also` are further words for unshare(1). Skips where one of the
+    programs is missing."""
     for program in ("unshare", *programs):
         if shutil.which(program) is None:
             m.skip(f"this machine has no {program}")
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "yes"
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
-                              *sys.argv])
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *also,
+                              sys.executable, *sys.argv])
     for path in m.spillfs_mounts():
         run("umount", "--lazy", path)
 
