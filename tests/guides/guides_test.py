@@ -19,6 +19,8 @@ m.need_fuse()
 m.run_with_ray()  # the other packages are there as well
 m.limit_time(200)
 
+import yaml
+
 GUIDES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/guides"
 
 
@@ -120,6 +122,17 @@ class Guides(cases.OnStores):
         m.wait_until(lambda: self.reap() is not None and not list(worker.glob("worker-????????")), 20,
                      "its worker's directory gone")
         self.ended_well(self.store)
+
+    def test_lmcache(self):
+        """Its settings alone: the names and types that LMCache 0.5.6 has in v1/config.py."""
+        text = (GUIDES / "lmcache.md").read_text(encoding="utf-8")
+        settings = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```$", text, re.M | re.S)[1])
+        settings |= yaml.safe_load(re.search(r"`(extra_config: .*?)`", text)[1])
+        self.assertEqual({name: type(value) for name, value in settings.items()},
+                         {"chunk_size": int, "local_cpu": bool, "max_local_cpu_size": int,
+                          "local_disk": str, "max_local_disk_size": int, "extra_config": dict})
+        self.assertTrue(settings["local_disk"].startswith("file:///mnt/spill/"))
+        self.assertEqual(settings["extra_config"], {"use_odirect": True})
 
     @needs("pyspark")
     def test_spark(self):
