@@ -39,7 +39,12 @@ std::string counter_key(Counter counter) {
 Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::open(const std::string& folder,
                                                          RocksdbOptions options) {
   std::unique_ptr<RocksdbIndex> index(new RocksdbIndex(std::move(options)));
-  SPILLFS_TRY(index->open_families(folder));
+  auto opened = index->open_families(folder);
+  const auto& no_space = index->options_.no_space;
+  if (!opened && opened.error().code == ENOSPC && no_space && no_space()) {
+    opened = index->open_families(folder);
+  }
+  SPILLFS_TRY(opened);
   SPILLFS_TRY(index->load_seed());
   return index;
 }

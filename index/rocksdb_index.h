@@ -27,8 +27,8 @@ struct RocksdbOptions {
   std::uint64_t block_cache = 64 * kMiB;
   // For tests; XXH3 with the database's own seed when not set.
   std::function<std::uint64_t(std::string_view name)> hash;
-  // Called when a commit finds the file system full; when it says that it made room, the commit is
-  // tried again.
+  // Called when a commit, or the writing of what a crash left in the log at open(), finds the file
+  // system full; when it says that it made room, that is tried again.
   std::function<bool()> no_space;
   // For tests; the machine's own when not set.
   std::shared_ptr<rocksdb::Env> env;

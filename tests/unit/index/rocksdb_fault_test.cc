@@ -113,6 +113,27 @@ INSTANTIATE_TEST_SUITE_P(Faults, RocksdbFault,
                                          Case{"table_no_space", FileCall::kAppend, ".sst", ENOSPC}),
                          [](const auto& c) { return c.param.name; });
 
+TEST_F(RocksdbFault, OpensWhereRoomIsMade) {
+  ASSERT_TRUE(put(*open(), 1));  // is in the log
+  const auto open_with = [&](std::function<bool()> no_space) {
+    return RocksdbIndex::open(
+        folder_,
+        {.hash = {}, .no_space = std::move(no_space), .env = rocksdb::NewCompositeEnv(files_)});
+  };
+  files_->fail(FileCall::kAppend, ".sst", ENOSPC);
+  EXPECT_EQ(open_with({}).error().code, ENOSPC);
+  int calls = 0;
+  const auto nothing = open_with([&] { return ++calls == 0; });
+  EXPECT_EQ(nothing.error().code, ENOSPC);
+  EXPECT_EQ(calls, 1);
+  const auto index = open_with([&] {
+    files_->heal();
+    return true;
+  });
+  ASSERT_TRUE(index);
+  expect_inodes(**index, 1);
+}
+
 TEST_F(RocksdbFault, AReadThatFailsIsEio) {
   {
     auto index = open();
