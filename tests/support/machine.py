@@ -60,13 +60,19 @@ class Machine:
         (self.root / "etc/machine-id").write_text("")
         (self.root / "etc/fstab").unlink(missing_ok=True)
 
-    def boot(self, *bound):
-        """Skips where the machine can't."""
+    def boot(self, *bound, copied=None):
+        """Skips where the machine can't. `bound` folders are this side's own, what happens to the
+        `copied` one stays in the machine's memory. Both are seen wherever they are here, also
+        below /tmp, which is the machine's own."""
         self._join_group()
         words = ["systemd-nspawn", "--quiet", "--boot", f"--directory={self.root}", "--register=no",
                  "--keep-unit", "--private-network", "--link-journal=no", "--console=pipe",
                  f"--machine=spillfs-{os.getpid()}", "--bind=/dev/fuse"]
         words += [f"--bind={path}" for path in bound]
+        if copied is not None:
+            upper = self.folder / "memory/copied"
+            upper.mkdir()
+            words.append(f"--overlay={copied}:{upper}:{copied}")
         with open(self.folder / "console", "wb") as log:
             self.process = subprocess.Popen(
                 [*words, "systemd.unit=basic.target"], stdin=subprocess.DEVNULL, stdout=log,
