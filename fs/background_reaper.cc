@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/background_reaper.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <spdlog/spdlog.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +13,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "storage/base/fd.h"
+#include "fs/child_program.h"
 #include "storage/base/pause.h"
 
 namespace spillfs::fs {
@@ -25,44 +22,6 @@ namespace {
 constexpr std::chrono::milliseconds kLook{100};  // how late a stop is heard at most
 constexpr std::chrono::seconds kLeastPause{1};
 constexpr std::chrono::seconds kMostPause{600};
-
-struct Child {
-  pid_t pid = 0;
-  Fd output;
-};
-
-// With nothing of ours but its output: the descriptors hold the mount, and we block signals.
-Child start(const BackgroundReapOptions& options) {
-  std::array<int, 2> pipe{};
-  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return {};
-  Fd output(pipe[0]);
-  const Fd input(pipe[1]);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  std::array<std::string, 6> words{
-      "spillfs", "reap",         options.mountpoint,
-      "--json",  "--older-than", fmt::format("{}s", options.older_than.count())};
-  std::array<char*, 7> argv{};
-  std::transform(words.begin(), words.end(), argv.begin(), [](auto& word) { return word.data(); });
-  Child child{.pid = 0, .output = std::move(output)};
-  if (::posix_spawn(&child.pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ) !=
-      0) {
-    child.pid = 0;
-  }
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  return child;
-}
 
 }  // namespace
 
@@ -77,8 +36,13 @@ void BackgroundReaper::run(const std::stop_token& stop) {
 }
 
 void BackgroundReaper::reap(const std::stop_token& stop) {
-  const Child child = start(options_);
-  if (child.pid == 0) return spdlog::warn("reap: it can't be started: {}", errno);
+  const auto started =
+      start_program("/proc/self/exe",
+                    {"spillfs", "reap", options_.mountpoint, "--json", "--older-than",
+                     fmt::format("{}s", options_.older_than.count())},
+                    ChildErrors::kToOutput);
+  if (!started) return spdlog::warn("reap: {}", describe(started.error()));
+  const ChildProgram& child = *started;
   std::string said;
   pollfd readable{.fd = child.output.get(), .events = POLLIN, .revents = 0};
   for (;;) {

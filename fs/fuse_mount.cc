@@ -128,22 +128,18 @@ std::vector<std::string> all_mounts() {
   return found;
 }
 
-bool is_dead_mount(const std::string& mountpoint) {
-  // Attributes may still come from the kernel's cache; statfs always asks.
-  struct statfs found {};
-  return is_mounted(mountpoint) && ::statfs(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
-}
-
-Result<> clear_dead_mount(const std::string& mountpoint) {
-  if (!is_mounted(mountpoint)) return {};
+Result<bool> clear_dead_mount(const std::string& mountpoint) {
+  if (!is_mounted(mountpoint)) return false;
   const Fd root(::open(mountpoint.c_str(), O_PATH | O_CLOEXEC));
   if (!root) return fail_errno(errno, "open " + mountpoint);
+  // Attributes may still come from the kernel's cache; statfs always asks.
   struct statfs found {};
-  if (::fstatfs(root.get(), &found) == 0 || errno != ENOTCONN) return {};
+  if (::fstatfs(root.get(), &found) == 0 || errno != ENOTCONN) return false;
   const std::string exactly = fmt::format("/proc/self/fd/{}", root.get());
-  if (::umount2(exactly.c_str(), MNT_DETACH) == 0 || errno == EINVAL) return {};  // or gone
+  if (::umount2(exactly.c_str(), MNT_DETACH) == 0 || errno == EINVAL) return true;  // or gone
   if (errno != EPERM) return fail_errno(errno, "unmount " + mountpoint);
-  return run_fusermount(mountpoint);
+  SPILLFS_TRY(run_fusermount(mountpoint));
+  return true;
 }
 
 std::string libfuse_version() { return fuse_pkgversion(); }

@@ -33,9 +33,8 @@ bool is_mounted(const std::string& mountpoint);
 std::vector<std::string> all_mounts();
 // "3.14.0", of the library that is loaded.
 std::string libfuse_version();
-// Is it one whose daemon is gone?
-bool is_dead_mount(const std::string& mountpoint);
-// Takes it out of the tree if it is one; another that is there by then stays.
-Result<> clear_dead_mount(const std::string& mountpoint);
+// Takes it out of the tree if its daemon is gone, and says whether it is; another that is there by
+// then stays.
+Result<bool> clear_dead_mount(const std::string& mountpoint);
 
 }  // namespace spillfs::fs

@@ -24,9 +24,8 @@ Result<std::string> check_mountpoint(const std::string& mountpoint,
                                      const std::vector<std::string>& directories) {
   if (mountpoint.empty()) return fail(ENOENT, "the mountpoint has no name; give a directory");
   std::string path = SPILLFS_TRY(absolute_mountpoint(mountpoint));
-  if (is_dead_mount(path)) {
-    spdlog::warn("clearing away the dead mount on {}", path);
-    SPILLFS_TRY(unmount_fuse(path));
+  if (SPILLFS_TRY(clear_dead_mount(path))) {
+    spdlog::warn("cleared away the dead mount on {}", path);
   }
   if (is_mounted(path)) {
     return fail(EBUSY,

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/restart_job.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "fs/child_program.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -33,26 +32,6 @@ std::string own_unit() {
   return std::unique_ptr<char, Free>(unit).get();
 }
 
-// Starts a program with its output in `output`; its end is not waited for.
-pid_t start(std::array<std::string, 5> words, int output) {
-  std::array<char*, 6> argv{};
-  for (std::size_t i = 0; i < words.size(); ++i) argv.at(i) = words.at(i).data();
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  sigset_t nothing;
-  sigemptyset(&nothing);
-  ::posix_spawn_file_actions_init(&files);
-  ::posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setsigmask(&attributes, &nothing);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t child = 0;
-  if (::posix_spawnp(&child, argv[0], &files, &attributes, argv.data(), environ) != 0) child = -1;
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&files);
-  return child;
-}
-
 std::string read_all(const Fd& pipe) {
   std::string text;
   for (const auto end = Clock::now() + kPatience; Clock::now() < end;) {
@@ -70,17 +49,14 @@ std::string read_all(const Fd& pipe) {
 }  // namespace
 
 bool is_being_restarted() {
-  std::array<int, 2> ends{};
   const std::string unit = own_unit();
-  if (unit.empty() || ::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
-  const Fd ours(ends[0]);
-  Fd theirs(ends[1]);
-  const pid_t child =
-      start({"systemctl", "list-jobs", "--plain", "--no-legend", unit}, theirs.get());
-  if (child < 0) return false;
-  theirs.reset();
-  const std::string jobs = read_all(ours);
-  ::kill(child, SIGKILL);  // whoever called waits for all children
+  if (unit.empty()) return false;
+  const auto child =
+      start_program("systemctl", {"systemctl", "list-jobs", "--plain", "--no-legend", unit},
+                    ChildErrors::kToOurs);
+  if (!child) return false;
+  const std::string jobs = read_all(child->output);
+  ::kill(child->pid, SIGKILL);  // whoever called waits for all children
   return jobs.find(" restart ") != std::string::npos;
 }
 

@@ -430,9 +430,9 @@ Result<> Supervisor::go_on(const HandOver& what) {
 ExitCode Supervisor::end(const std::string& how) {
   service_.forget();
   fuse_.reset();
-  if (!stopping_ && is_dead_mount(plan_.mountpoint)) {
-    if (auto done = unmount_fuse(plan_.mountpoint); !done) {
-      spdlog::error("{}", describe(done.error()));
+  if (!stopping_) {
+    if (auto cleared = clear_dead_mount(plan_.mountpoint); !cleared) {
+      spdlog::error("{}", describe(cleared.error()));
     }
   }
   if (how.empty()) return kExitSuccess;
