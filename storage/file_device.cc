@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <csignal>
 #include <vector>
 
 #include "storage/base/mutex.h"
@@ -327,9 +328,13 @@ Result<> FileDevice::sync_all() {
   return {};
 }
 
-// The kernel grants a read lease only on a file that nobody has open for writing.
+// The kernel grants a read lease only on a file that nobody has open for writing. An open for
+// writing in between waits for the lease and has its holder signalled, by default with SIGIO, which
+// ends a process; SIGURG does nothing (fcntl(2)).
 Result<bool> FileDevice::may_be_written(const std::string& path) {
   const Fd fd = SPILLFS_TRY(open_at(path, O_RDONLY));
+  if (::fcntl(fd.get(), F_SETSIG, SIGURG) != 0)
+    return fail_errno(errno, "lease " + path_ + "/" + path);
   if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return true;
   ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
   return false;

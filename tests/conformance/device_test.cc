@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "storage/faulty_device.h"
@@ -212,6 +214,17 @@ TEST_P(DeviceTest, KnowsWhetherAFileMayBeWritten) {
   file.reset();
   EXPECT_FALSE(device_->may_be_written("segments/a").value());
   EXPECT_EQ(device_->may_be_written("segments/b").error().code, ENOENT);
+}
+
+TEST_P(DeviceTest, AsksWhetherAFileMayBeWrittenWhileItIsOpened) {
+  create("segments/a");
+  std::atomic<bool> done = false;
+  std::thread opener([&] {
+    for (int i = 0; i != 2000; ++i) EXPECT_TRUE(device_->open("segments/a"));
+    done = true;
+  });
+  while (!done) EXPECT_TRUE(device_->may_be_written("segments/a"));
+  opener.join();
 }
 
 TEST_P(DeviceTest, SpaceIsWithinTheTotal) {
