@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,8 +258,9 @@ class Reap(cases.OnStores):
         self.assertEqual(worker.line(), "ready")
         worker.end()
         m.wait_until(lambda: self.reap("--dry-run"), 10, "its files are closed")
-        done = m.spillfs("reap", self.store.path, "--older-than", "0s", user=65534, group=65534,
-                         extra_groups=[])
+        program = shutil.copy(m.PROGRAM, self.store.root)  # where anybody may run it
+        done = m.spillfs("reap", self.store.path, "--older-than", "0s", program=program,
+                         user=65534, group=65534, extra_groups=[])
         self.assertEqual(done.returncode, 6, done.stdout)
         self.assertIn(WORKER, done.stderr)
         self.assertEqual(len(self.reap()), 1)

@@ -82,9 +82,9 @@ def spillfs_mounts():
         return [line.split()[4] for line in mounts if " - fuse.spillfs " in line]
 
 
-def spillfs(*arguments, **options):
+def spillfs(*arguments, program=PROGRAM, **options):
     """Runs a verb; never raises. Its output is text."""
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True,
                           timeout=120, check=False, **options)
 
 

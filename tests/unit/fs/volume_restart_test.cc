@@ -160,6 +160,7 @@ TEST_F(VolumeRestart, TheKernelKeepsNoBackingFileOfAClosedOne) {
     return {};
   };
   die_and_restart();
+  watch_ = {};
   EXPECT_TRUE(kernel_.lent.empty());
   EXPECT_TRUE(lent_at_the_seal.empty()) << "until then its row tells the next process";
 }
