@@ -12,7 +12,6 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint64_t kNumberBlock = 64;
 constexpr std::uint64_t kStatfsBlock = 4096;
 constexpr std::uint64_t kSelfCookie = 1;
 constexpr std::uint64_t kParentCookie = 2;
@@ -30,6 +29,8 @@ Volume::Volume(Parts parts, VolumeOptions options)
       write_pool_(options_.write_threads),
       space_(options_.quota),
       users_(options_.user_quota, ::geteuid()),
+      numbers_(*index_),
+      fused_(*segments_, *index_, numbers_, space_),
       syncer_(*segments_, *index_) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
@@ -56,14 +57,9 @@ Volume::~Volume() {
     }
     vnode->staged.reset();
   }
-  {
-    MutexLock lock(fused_mutex_);
-    if (fused_ != nullptr) {
-      const auto trimmed = fused_->seal();
-      const auto closed =
-          index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(fused_->id())}}});
-      if (!trimmed || !closed) spdlog::warn("the open fused segment is trimmed at the next start");
-    }
+  if (auto sealed = fused_.seal(); !sealed) {
+    spdlog::warn("the open fused segment is trimmed at the next start: {}",
+                 describe(sealed.error()));
   }
   if (auto synced = sync_at_end(); !synced) spdlog::warn("sync: {}", describe(synced.error()));
 }
@@ -111,17 +107,6 @@ void Volume::let_go(const Vnode& vnode) {
   MutexLock lock(kept_mutex_);
   VnodeRef& place = kept_directories_.at(number(vnode.id) % kept_directories_.size());
   if (place.get() == &vnode) place.reset();
-}
-
-Result<std::uint64_t> Volume::next(index::Counter counter) {
-  MutexLock lock(numbers_mutex_);
-  Numbers& numbers = numbers_.at(static_cast<std::size_t>(counter));
-  if (numbers.next == numbers.end) {
-    numbers.next = SPILLFS_TRY(index_->reserve(counter, kNumberBlock));
-    if (counter == index::Counter::kSegment && first_segment_ == 0) first_segment_ = numbers.next;
-    numbers.end = numbers.next + kNumberBlock;
-  }
-  return numbers.next++;
 }
 
 Result<Volume::Handle> Volume::handle(HandleId id) {
@@ -271,6 +256,7 @@ Result<struct statvfs> Volume::statfs(uid_t uid) {
 }
 
 Volume::Status Volume::status() {
+  const FusedSegments::Totals fused = fused_.totals();
   Status out{.inodes = inodes_,
              .charged = space_.charged(),
              .dead = space_.dead(),
@@ -285,19 +271,14 @@ Volume::Status Volume::status() {
              .unsynced = unsynced_,
              .damaged = damaged_.count(),
              .index_trouble = index_->trouble(),
+             .fused_segments = fused.segments,
+             .fused_bytes = fused.bytes,
+             .fused_live = fused.live,
              .reclaim_runs = reclaim_runs_,
              .freed_segments = freed_segments_,
              .copied_bytes = copied_bytes_};
-  {
-    MutexLock lock(handles_mutex_);
-    out.handles = handles_.size();
-  }
-  MutexLock lock(fused_mutex_);
-  for (const auto& [id, state] : fused_states_) {
-    ++out.fused_segments;
-    out.fused_bytes += state.bytes;
-    out.fused_live += state.live;
-  }
+  MutexLock lock(handles_mutex_);
+  out.handles = handles_.size();
   return out;
 }
 

@@ -29,6 +29,8 @@
 #include <vector>
 
 #include "fs/damage.h"
+#include "fs/fused_segments.h"
+#include "fs/numbers.h"
 #include "fs/open_files.h"
 #include "fs/sealed_bytes.h"
 #include "fs/space.h"
@@ -255,32 +257,20 @@ class Volume {
     VnodeRef target;  // null where the new name is free
     RequestId request = kNoRequest;
   };
-  struct FusedState {
-    DirectoryId directory{};
-    std::uint64_t bytes = 0;
-    std::uint64_t live = 0;  // with those that are being written
-    bool damaged = false;    // could not be compacted: left as it is until the next start
-  };
   // A record that is being moved.
   struct Copy {
     VnodeRef vnode;
     Location from, to;
   };
-  // Numbers handed out from a block reserved in the index.
-  struct Numbers {
-    std::uint64_t next = 0;
-    std::uint64_t end = 0;
-  };
 
   Volume(Parts parts, VolumeOptions options);
 
-  // volume.cc: vnodes, handles, numbers
+  // volume.cc: vnodes, handles
   Result<VnodeRef> acquire(InodeId id);
   Result<VnodeRef> acquire_directory(InodeId id);
   void keep_directory(const VnodeRef& vnode) EXCLUDES(kept_mutex_);
   void let_go(const Vnode& vnode) EXCLUDES(kept_mutex_);
   Result<> load(Vnode& vnode) REQUIRES(vnode.mutex);
-  Result<std::uint64_t> next(index::Counter counter) EXCLUDES(numbers_mutex_);
   Result<Handle> handle(HandleId id) EXCLUDES(handles_mutex_);
   Result<HandleId> add_handle(const Handle& handle, RequestId request) EXCLUDES(handles_mutex_);
   Result<> commit_answer(index::Batch& batch, RequestId request, InodeId inode = {})
@@ -404,15 +394,6 @@ class Volume {
   Result<> seal_private(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> commit_seal(Vnode& vnode, index::Inode sealed, index::Batch batch) REQUIRES(vnode.mutex);
   Result<Location> append_fused(const storage::RecordInfo& info, std::span<const Bytes> payload);
-  Result<std::shared_ptr<storage::FusedSegment>> current_fused(std::uint64_t length)
-      EXCLUDES(fused_mutex_);
-  Result<> new_fused() REQUIRES(fused_mutex_);
-  bool leave_failed(const std::shared_ptr<storage::FusedSegment>& fused, const Error& why)
-      EXCLUDES(fused_mutex_);
-  Result<> retire_fused(const std::shared_ptr<storage::FusedSegment>& full) EXCLUDES(fused_mutex_);
-  void commit_record(const Location& location) EXCLUDES(fused_mutex_);
-  void abandon_record(SegmentId segment, std::uint64_t length) EXCLUDES(fused_mutex_);
-  void kill_record(const Location& location) EXCLUDES(fused_mutex_);
   static void name_record(const Location& location, InodeId inode, index::Batch& batch);
   static void release_location(const index::Inode& inode, index::Batch& batch);
   Result<storage::RecordInfo> record_info(Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
@@ -459,7 +440,6 @@ class Volume {
   Result<> recover_orphan(const index::QueueEntry& entry);
   Result<> recover_opening(const index::QueueEntry& entry);
   bool is_open(const index::Segment& segment);
-  Result<> recover_fused();
 
   // volume_restore.cc: what the process before this one had open
   static OpenFile open_file_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
@@ -487,7 +467,6 @@ class Volume {
   static void erase_orphan(const Vnode& vnode, index::Batch& batch) REQUIRES(vnode.mutex);
   void bury(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> reclaim_dead();
-  std::vector<SegmentId> empty_fused() EXCLUDES(fused_mutex_);
   Result<> free_segment(SegmentId id);
   Result<> compact_all();
   Result<> compact_worst();
@@ -496,7 +475,6 @@ class Volume {
   Result<> name_copies(const std::vector<Copy>& copies);
   Result<> sync_copies(const std::vector<Copy>& copies);
   Result<bool> name_copy(const Copy& copy);
-  void mark_damaged(SegmentId segment, const Error& why) EXCLUDES(fused_mutex_);
   bool may_be_mapped(SegmentId id) EXCLUDES(reclaim_mutex_);
   void sum_all_again() EXCLUDES(reclaim_mutex_);
   bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
@@ -519,6 +497,8 @@ class Volume {
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   UserSpace users_;
+  Numbers numbers_;
+  FusedSegments fused_;
   std::atomic<std::int64_t> inodes_{0};
   DamagedFiles damaged_;
   std::atomic<std::uint64_t> reclaim_runs_{0};
@@ -538,14 +518,6 @@ class Volume {
 
   Mutex answered_mutex_;
   std::vector<RequestId> answered_ GUARDED_BY(answered_mutex_);  // whose replies can go
-
-  Mutex numbers_mutex_;
-  std::array<Numbers, 3> numbers_ GUARDED_BY(numbers_mutex_);
-  std::atomic<std::uint64_t> first_segment_ = 0;  // made by this process; 0: none so far
-
-  Mutex fused_mutex_;
-  std::shared_ptr<storage::FusedSegment> fused_ GUARDED_BY(fused_mutex_);
-  std::unordered_map<std::uint64_t, FusedState> fused_states_ GUARDED_BY(fused_mutex_);
 
   Mutex reclaim_mutex_;
   CondVar reclaim_wanted_;

@@ -72,7 +72,7 @@ Result<std::shared_ptr<storage::PrivateSegment>> Volume::new_private(Vnode& vnod
   for (;;) {
     const auto directory = segments_->choose_directory();
     if (!directory) return tl::unexpected(no_space(directory.error()));
-    const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
+    const SegmentId id{SPILLFS_TRY(numbers_.next(index::Counter::kSegment))};
     SPILLFS_TRY(index_->commit({.put_segments = {{.id = id,
                                                   .kind = SegmentKind::kPrivate,
                                                   .directory = *directory,

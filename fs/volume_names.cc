@@ -43,7 +43,7 @@ void count_entry(index::Inode& directory, const index::Inode& entry, int count) 
 Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototype& prototype,
                                        Caller caller) {
   const index::Time now = current_time();
-  index::Inode inode{.id = InodeId{SPILLFS_TRY(next(index::Counter::kInode))},
+  index::Inode inode{.id = InodeId{SPILLFS_TRY(numbers_.next(index::Counter::kInode))},
                      .mode = prototype.mode,
                      .links = S_ISDIR(prototype.mode) ? 2U : 1U,
                      .uid = caller.uid,

@@ -181,7 +181,7 @@ void Volume::bury(Vnode& vnode) {
   --inodes_;
   users_.gone(vnode.inode.uid, vnode.dead);
   damaged_.remove(vnode.id);
-  if (location.placement == Placement::kFused) kill_record(location);
+  if (location.placement == Placement::kFused) fused_.kill(location);
   SegmentId segment = unnamed_segment(vnode);
   if (segment == kNoSegment && location.placement == Placement::kPrivate) {
     segment = location.segment;
@@ -201,7 +201,7 @@ void Volume::bury(Vnode& vnode) {
 }
 
 Result<> Volume::reclaim_dead() {
-  std::vector<SegmentId> dead = empty_fused();
+  std::vector<SegmentId> dead = fused_.empty();
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kDead, [&](const auto& entry) {
     dead.push_back(SegmentId{entry.id});
     return Result<>();
@@ -211,16 +211,6 @@ Result<> Volume::reclaim_dead() {
   SPILLFS_TRY(index_->sync());
   for (SegmentId id : dead) warn("free a segment", free_segment(id));
   return {};
-}
-
-std::vector<SegmentId> Volume::empty_fused() {
-  std::vector<SegmentId> empty;
-  MutexLock lock(fused_mutex_);
-  for (const auto& [id, state] : fused_states_) {
-    const bool current = fused_ != nullptr && number(fused_->id()) == id;
-    if (state.live == 0 && !current) empty.push_back(SegmentId{id});
-  }
-  return empty;
 }
 
 Result<> Volume::free_segment(SegmentId id) {
@@ -237,9 +227,7 @@ Result<> Volume::free_segment(SegmentId id) {
   SPILLFS_TRY(index_->commit(batch));
   ++freed_segments_;
   if (segment && segment->kind == SegmentKind::kFused) {
-    space_.reclaimed(segment->bytes);
-    MutexLock lock(fused_mutex_);
-    fused_states_.erase(number(id));
+    fused_.forget(id, segment->bytes);
   } else {
     MutexLock lock(reclaim_mutex_);
     lent_for_writing_.erase(number(id));
@@ -254,42 +242,19 @@ Result<> Volume::free_segment(SegmentId id) {
 // one, or of an earlier mount, is not used for another, nor for a stream of new bytes.
 bool Volume::may_be_mapped(SegmentId id) {
   MutexLock lock(reclaim_mutex_);
-  return first_segment_ == 0 || number(id) < first_segment_ ||
-         lent_for_writing_.contains(number(id));
+  return !numbers_.is_new(id) || lent_for_writing_.contains(number(id));
 }
 
 Result<> Volume::compact_all() {
-  std::vector<SegmentId> sparse;
-  {
-    MutexLock lock(fused_mutex_);
-    for (const auto& [id, state] : fused_states_) {
-      const bool current = fused_ != nullptr && number(fused_->id()) == id;
-      if (!current && !state.damaged && state.live != 0 && state.live * 2 < state.bytes) {
-        sparse.push_back(SegmentId{id});
-      }
-    }
-  }
-  for (SegmentId id : sparse) SPILLFS_TRY(compact(id));
+  for (SegmentId id : fused_.sparse()) SPILLFS_TRY(compact(id));
   return {};
 }
 
 // Someone waits for space: the segment with the most dead bytes goes, however many live it has.
 Result<> Volume::compact_worst() {
-  std::uint64_t worst = 0;
-  std::uint64_t most = 0;
-  std::shared_ptr<storage::FusedSegment> current;
-  {
-    MutexLock lock(fused_mutex_);
-    for (const auto& [id, state] : fused_states_) {
-      if (state.damaged || state.bytes <= state.live + most) continue;
-      worst = id;
-      most = state.bytes - state.live;
-    }
-    if (worst == 0) return {};
-    if (fused_ != nullptr && number(fused_->id()) == worst) current = fused_;
-  }
-  if (current != nullptr) SPILLFS_TRY(retire_fused(current));
-  const auto done = compact(SegmentId{worst});
+  const SegmentId worst = SPILLFS_TRY(fused_.worst());
+  if (worst == kNoSegment) return {};
+  const auto done = compact(worst);
   const bool full = !done && (done.error().code == ENOSPC || done.error().code == kWaitForSpace);
   return full ? Result<>() : done;  // no room for copies: nothing to gain here
 }
@@ -306,7 +271,7 @@ Result<> Volume::compact(SegmentId segment) {
       auto copied = copy_record(record, copies);
       // A damaged record stays where it is; the others must not stay with it.
       const bool goes_on = copied || copied.error().code == EIO || copied.error().code == ENOENT;
-      if (!copied && goes_on) mark_damaged(segment, copied.error());
+      if (!copied && goes_on) fused_.mark_damaged(segment, copied.error());
       if (!goes_on) {
         static_cast<void>(name_copies(copies));
         return copied;
@@ -315,16 +280,6 @@ Result<> Volume::compact(SegmentId segment) {
     SPILLFS_TRY(name_copies(copies));
     from = records.back().offset + 1;
   }
-}
-
-void Volume::mark_damaged(SegmentId segment, const Error& why) {
-  MutexLock lock(fused_mutex_);
-  bool& damaged = fused_states_[number(segment)].damaged;
-  if (!damaged) {
-    spdlog::error("segment {} is damaged and stays as it is: {}",
-                  storage::segment_name(SegmentKind::kFused, segment), describe(why));
-  }
-  damaged = true;
 }
 
 Result<> Volume::copy_record(const index::Record& record, std::vector<Copy>& copies) {
@@ -357,7 +312,7 @@ Result<> Volume::name_copies(const std::vector<Copy>& copies) {
   Result<> first = sync_copies(copies);
   for (const Copy& copy : copies) {
     auto named = first ? name_copy(copy) : Result<bool>(false);
-    if (!named || !*named) abandon_record(copy.to.segment, copy.to.record_length);
+    if (!named || !*named) fused_.abandon(copy.to);
     if (!named && first) first = tl::unexpected(named.error());
   }
   return first;
@@ -391,8 +346,8 @@ Result<bool> Volume::name_copy(const Copy& copy) {
                           : Result<std::shared_ptr<storage::File>>(nullptr);
   const auto file = SPILLFS_TRY(opened);
   SPILLFS_TRY(index_->commit(batch));
-  commit_record(copy.to);
-  kill_record(copy.from);
+  fused_.commit(copy.to);
+  fused_.kill(copy.from);
   vnode.inode = std::move(moved);
   if (file != nullptr) vnode.fused = file;
   return true;

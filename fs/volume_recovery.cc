@@ -3,18 +3,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <limits>
-
 #include "fs/attributes.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
-namespace {
-
-constexpr std::size_t kPage = 1000;
-
-}  // namespace
-
 Result<> Volume::recover() {
   SPILLFS_TRY(recover_epochs());
   SPILLFS_TRY(make_root());
@@ -33,7 +25,7 @@ Result<> Volume::recover() {
   }
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOpening,
                               [&](const auto& entry) { return recover_opening(entry); }));
-  SPILLFS_TRY(recover_fused());
+  SPILLFS_TRY(fused_.load());
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOrphan,
                               [&](const auto& entry) { return recover_orphan(entry); }));
   kick_reclaim();
@@ -93,21 +85,6 @@ bool Volume::is_open(const index::Segment& segment) {
   const VnodeRef vnode = vnodes_->get(segment.inode);
   SharedLock lock(vnode->mutex);
   return vnode->segment != nullptr && vnode->segment->id() == segment.id;
-}
-
-Result<> Volume::recover_fused() {
-  SegmentId after = kNoSegment;
-  for (;;) {
-    const auto page = SPILLFS_TRY(index_->segments(SegmentKind::kFused, after, kPage));
-    if (page.empty()) return {};
-    for (const index::Segment& segment : page) {
-      MutexLock lock(fused_mutex_);
-      fused_states_[number(segment.id)] = {
-          .directory = segment.directory, .bytes = segment.bytes, .live = segment.live};
-      space_.add_dead(segment.bytes - segment.live);
-    }
-    after = page.back().id;
-  }
 }
 
 }  // namespace spillfs::fs

@@ -44,10 +44,10 @@ Result<> Volume::seal_staged(Vnode& vnode) {
   index::Batch batch;
   name_record(location, vnode.id, batch);
   if (auto done = commit_seal(vnode, std::move(sealed), std::move(batch)); !done) {
-    abandon_record(location.segment, location.record_length);
+    fused_.abandon(location);
     return done;
   }
-  commit_record(location);
+  fused_.commit(location);
   vnode.staged.reset();
   return open_content(vnode);
 }
@@ -89,7 +89,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
     batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }
   SPILLFS_TRY(index_->commit(batch));
-  if (moved && before.location.placement == Placement::kFused) kill_record(before.location);
+  if (moved && before.location.placement == Placement::kFused) fused_.kill(before.location);
   if (other_bytes) damaged_.remove(vnode.id);
   settle_charge(vnode, sealed.charged);
   vnode.inode = std::move(sealed);
@@ -127,7 +127,7 @@ void Volume::release_location(const index::Inode& inode, index::Batch& batch) {
 }
 
 Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
-  storage::RecordInfo info{.sequence = SPILLFS_TRY(next(index::Counter::kSequence)),
+  storage::RecordInfo info{.sequence = SPILLFS_TRY(numbers_.next(index::Counter::kSequence)),
                            .inode = vnode.id,
                            .mode = vnode.inode.mode,
                            .uid = vnode.inode.uid,
@@ -185,88 +185,11 @@ Result<bool> Volume::has_its_name(const index::Inode& inode) {
   return found && found->inode == inode.id;
 }
 
-// Its record counts as live from now on, so that reclaim keeps the segment; the caller says
-// afterwards what became of it: commit_record() or abandon_record().
 Result<Location> Volume::append_fused(const storage::RecordInfo& info,
                                       std::span<const Bytes> payload) {
-  const std::uint64_t length = SPILLFS_TRY(storage::record_layout(info)).length;
-  for (;;) {
-    auto fused = current_fused(length);
-    if (!fused) return tl::unexpected(no_space(fused.error()));
-    auto location = (*fused)->append(info, payload);
-    if (location && location->has_value()) return **location;
-    abandon_record((*fused)->id(), length);
-    if (!location && !leave_failed(*fused, location.error())) {
-      return tl::unexpected(no_space(location.error()));
-    }
-    if (location) SPILLFS_TRY(retire_fused(*fused));
-  }
-}
-
-Result<std::shared_ptr<storage::FusedSegment>> Volume::current_fused(std::uint64_t length) {
-  MutexLock lock(fused_mutex_);
-  if (fused_ == nullptr) SPILLFS_TRY(new_fused());
-  fused_states_[number(fused_->id())].live += length;
-  return fused_;
-}
-
-Result<> Volume::new_fused() {
-  for (;;) {
-    auto chosen = segments_->choose_directory();
-    if (!chosen && chosen.error().code == ENOSPC) chosen = segments_->choose_last_resort();
-    const DirectoryId directory = SPILLFS_TRY(std::move(chosen));
-    const SegmentId id{SPILLFS_TRY(next(index::Counter::kSegment))};
-    SPILLFS_TRY(index_->commit(
-        {.put_segments = {{.id = id, .kind = SegmentKind::kFused, .directory = directory}},
-         .put_queue = {{index::QueueKind::kOpening, number(id)}}}));
-    auto made = segments_->create_fused(id, directory);
-    fused_states_[number(id)] = {.directory = directory};
-    if (made) {
-      fused_ = *std::move(made);
-      return {};
-    }
-    if (!segments_->report_failure(directory, made.error())) {
-      return tl::unexpected(made.error());
-    }
-  }
-}
-
-// Whether appends can go on elsewhere: its data directory has failed and another has not.
-bool Volume::leave_failed(const std::shared_ptr<storage::FusedSegment>& fused, const Error& why) {
-  MutexLock lock(fused_mutex_);
-  const DirectoryId directory = fused_states_[number(fused->id())].directory;
-  if (fused_ != fused) return true;  // another thread has left it already
-  if (!segments_->report_failure(directory, why)) return false;
-  fused_.reset();
-  return true;
-}
-
-Result<> Volume::retire_fused(const std::shared_ptr<storage::FusedSegment>& full) {
-  MutexLock lock(fused_mutex_);
-  if (fused_ != full) return {};
-  SPILLFS_TRY(full->seal());
-  SPILLFS_TRY(index_->commit({.erase_queue = {{index::QueueKind::kOpening, number(full->id())}}}));
-  fused_.reset();
-  return {};
-}
-
-// The index names the record.
-void Volume::commit_record(const Location& location) {
-  MutexLock lock(fused_mutex_);
-  fused_states_[number(location.segment)].bytes += location.record_length;
-}
-
-// The index will never name the record.
-void Volume::abandon_record(SegmentId segment, std::uint64_t length) {
-  MutexLock lock(fused_mutex_);
-  fused_states_[number(segment)].live -= length;
-}
-
-// The index names the record no more.
-void Volume::kill_record(const Location& location) {
-  MutexLock lock(fused_mutex_);
-  fused_states_[number(location.segment)].live -= location.record_length;
-  space_.add_dead(location.record_length);
+  auto location = fused_.append(info, payload);
+  if (!location) return tl::unexpected(no_space(location.error()));
+  return location;
 }
 
 }  // namespace spillfs::fs
