@@ -18,6 +18,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string_view>
 
@@ -62,12 +63,12 @@ Fd manager_socket() {
 
 // As sd_pid_notify_with_fds(3), which waits for ever for room in the socket: a manager that does
 // not read must not stop the supervisor. False where there is no systemd, or it can't be told.
-bool notify(std::string text, std::chrono::milliseconds patience, int file = kNoFile) {
+bool notify(std::string_view text, std::chrono::milliseconds patience, int file = kNoFile) {
   const Fd socket = manager_socket();
   if (!socket) return false;
   pollfd writable{.fd = socket.get(), .events = POLLOUT, .revents = 0};
   if (::poll(&writable, 1, static_cast<int>(patience.count())) != 1) return false;
-  iovec part{.iov_base = text.data(), .iov_len = text.size()};
+  iovec part{.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -120,24 +121,28 @@ std::uint64_t monotonic_now() {  // microseconds
 
 }  // namespace
 
-std::string ServiceManager::state_text(const SupervisorCounts& counts) const {
-  if (state_ == State::kStopping) return "unmounting…";
-  if (state_ == State::kReloading) return "upgrading…";
-  if (counts.serving == 0) return "recovering…";
-  return fmt::format("{} files, {:.1f} MiB used, {} restarts", counts.files.load(),
-                     static_cast<double>(counts.bytes.load()) / static_cast<double>(kMiB),
-                     counts.restarts.load());
-}
-
 void ServiceManager::tell(const SupervisorCounts& counts, pid_t awaited) {
   if (state_ == State::kStarting && counts.serving != 0) reloaded();
-  std::string text = "STATUS=" + state_text(counts);
-  if (awaited > 0) text += fmt::format(" (waits for process {})", awaited);
-  if (state_ == State::kStarting)
-    text += fmt::format("\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
+  fmt::memory_buffer text;  // short enough to need no memory
+  const auto end = std::back_inserter(text);
+  if (state_ == State::kStopping) {
+    fmt::format_to(end, "STATUS=unmounting…");
+  } else if (state_ == State::kReloading) {
+    fmt::format_to(end, "STATUS=upgrading…");
+  } else if (counts.serving == 0) {
+    fmt::format_to(end, "STATUS=recovering…");
+  } else {
+    fmt::format_to(end, "STATUS={} files, {:.1f} MiB used, {} restarts", counts.files.load(),
+                   static_cast<double>(counts.bytes.load()) / static_cast<double>(kMiB),
+                   counts.restarts.load());
+  }
+  if (awaited > 0) fmt::format_to(end, " (waits for process {})", awaited);
+  if (state_ == State::kStarting) {
+    fmt::format_to(end, "\nEXTEND_TIMEOUT_USEC={}", kMoreTime.count());
+  }
   const std::uint32_t beats = counts.beats;
-  if (std::exchange(beats_, beats) != beats || awaited > 0) text += "\nWATCHDOG=1";
-  notify(text, 0ms);
+  if (std::exchange(beats_, beats) != beats || awaited > 0) fmt::format_to(end, "\nWATCHDOG=1");
+  notify({text.data(), text.size()}, 0ms);
 }
 
 std::chrono::milliseconds ServiceManager::pause() const {

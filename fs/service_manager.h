@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
-#include <string>
 
 #include "fs/hand_over.h"
 #include "fs/mount_request.h"
@@ -23,7 +22,7 @@ class ServiceManager {
  public:
   // The first time that the worker serves: the service is ready. Each time: its state, and that it
   // lives, if the worker's heart has beaten since, or a process is waited for that this one can't
-  // make haste (`awaited`, 0: none). To be called every pause().
+  // make haste (`awaited`, 0: none). To be called every pause(); needs no memory.
   void tell(const SupervisorCounts& counts, pid_t awaited);
   // Whether it has beaten since the last tell().
   [[nodiscard]] bool beats(const SupervisorCounts& counts) const { return counts.beats != beats_; }
@@ -41,7 +40,6 @@ class ServiceManager {
 
  private:
   enum class State : std::uint8_t { kStarting, kServing, kReloading, kStopping };
-  [[nodiscard]] std::string state_text(const SupervisorCounts& counts) const;
 
   State state_ = State::kStarting;
   std::uint32_t beats_ = 0;

@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -25,9 +24,8 @@
 #include "fs/process_identity.h"
 #include "fs/restart_job.h"
 #include "fs/service_manager.h"
-#include "fs/start_report.h"
 #include "fs/successor.h"
-#include "fs/worker.h"
+#include "fs/worker_process.h"
 
 namespace spillfs::fs {
 namespace {
@@ -44,16 +42,11 @@ sigset_t supervisor_signals() { return set_of({SIGTERM, SIGINT, SIGHUP, SIGUSR2,
 // What comes when a worker that was killed has ended.
 enum class Then : std::uint8_t { kAnother, kUpgrade, kLeave };
 
-using Clock = std::chrono::steady_clock;
-
-// A worker that dies sooner than this after it came to serve has not lived; after so many of them
-// in a row there is no point in another one.
-constexpr std::chrono::seconds kLived{1};
+// After so many in a row that did not live there is no point in another one.
 constexpr unsigned kMostEarlyDeaths = 8;
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::seconds kUpgradePatience{60};
-constexpr std::chrono::seconds kSlowEnd{5};  // is told of
-constexpr unsigned kMostForks = 9;           // while there are no processes or no memory: 10 s
+constexpr unsigned kMostForks = 9;  // while there are no processes or no memory: 10 s
 
 class Supervisor {
  public:
@@ -69,17 +62,14 @@ class Supervisor {
 
   void read_ahead();
   Result<> start_first_worker();
-  Result<Fd> open_pipe();
-  Result<> fork_process();
   Result<> fork_worker(Volume::Start start);
   [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
-  Result<Clock::time_point> await_worker(std::optional<Clock::duration> patience = {});
+  std::chrono::milliseconds tell(pid_t awaited = 0);
   pid_t awaited();
   int next_signal(sigset_t signals);
   void stop(int signal);
   void leave();
   void kill_worker(Then then);
-  std::optional<int> ended_worker();
   std::optional<ExitCode> killed_worker_ended(Then then);
   std::optional<ExitCode> worker_ended(int status);
   bool restart();
@@ -89,7 +79,7 @@ class Supervisor {
   Result<> prepare_upgrade();
   void finish_upgrade();
   void upgrade_failed(const Error& why);
-  Result<Clock::time_point> start_worker_of(const std::string& program);
+  Result<> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
   const sigset_t signals_ = supervisor_signals();
@@ -102,16 +92,12 @@ class Supervisor {
   Fd open_files_;
   bool may_restart_ = false;
 
-  pid_t worker_ = kNoProcess;
-  Fd from_worker_;
-  // Since when the worker serves, or why not.
-  Result<Clock::time_point> serves_ = fail(EAGAIN, "not known yet");
+  WorkerProcess worker_;
   Fd counts_memory_;
   SupervisorCounts* counts_ = nullptr;
   unsigned early_deaths_ = 0;
-  std::optional<Then> then_;                  // since the worker was killed
-  std::optional<Clock::time_point> slow_at_;  // when to tell that its end is waited for
-  Wishes before_;                             // this upgrade
+  std::optional<Then> then_;  // since the worker was killed
+  Wishes before_;             // this upgrade
   bool stopping_ = false;
   bool died_stopping_ = false;  // a worker, since then: one more may seal what it had not
 };
@@ -148,40 +134,19 @@ Result<> Supervisor::start_first_worker() {
   }
   counts_ = SPILLFS_TRY(map_counts(counts_memory_));
   SPILLFS_TRY(fork_worker(Volume::Start::kMount));
-  serves_ = await_worker();
-  if (serves_) return {};
-  ::waitpid(worker_, nullptr, 0);
-  return tl::unexpected(serves_.error());
-}
-
-// Where the next worker tells that it serves.
-Result<Fd> Supervisor::open_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "make a pipe");
-  from_worker_ = Fd(ends[0]);
-  return Fd(ends[1]);
-}
-
-// Comes back twice; in the child worker_ is 0.
-Result<> Supervisor::fork_process() {
-  serves_ = fail(EAGAIN, "not known yet");
-  slow_at_.reset();
-  counts_->serving = 0;
-  worker_ = ::fork();
-  return worker_ < 0 ? fail_errno(errno, "fork the worker") : Result<>();
+  const auto serves = worker_.await({}, [this] { return tell(); });
+  if (serves) return {};
+  ::waitpid(worker_.pid(), nullptr, 0);
+  return tl::unexpected(serves.error());
 }
 
 Result<> Supervisor::fork_worker(Volume::Start start) {
-  Fd to_supervisor = SPILLFS_TRY(open_pipe());
   const pid_t supervisor = ::getpid();
-  SPILLFS_TRY(fork_process());
-  if (worker_ == 0) serve(start, supervisor, std::move(to_supervisor));
-  return {};
+  return worker_.start(*counts_, [&](Fd ready) { serve(start, supervisor, std::move(ready)); });
 }
 
 // In the child, whose copy of all this is its own.
 void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
-  from_worker_.reset();
   if (plan_.background) leave_terminal();  // the supervisor tells what goes wrong
   be_worker({.fuse = std::move(fuse_),
              .init = std::move(init_),
@@ -196,34 +161,25 @@ void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
             std::move(ready));
 }
 
-// Until the worker serves: since when it does, or what went wrong.
-Result<Clock::time_point> Supervisor::await_worker(std::optional<Clock::duration> patience) {
-  const auto begin = Clock::now();
-  StartReport report;
-  while (!patience || Clock::now() - begin < *patience) {
-    service_.tell(*counts_, patience ? worker_ : 0);
-    if (const auto told = report.read(from_worker_, service_.pause())) return *told;
-  }
-  return fail(ETIMEDOUT, "the worker does not come up");
+// Says when the service manager wants to be told again.
+std::chrono::milliseconds Supervisor::tell(pid_t awaited) {
+  service_.tell(*counts_, awaited);
+  return service_.pause();
 }
 
 // The worker, when there is nothing to do but to wait for its end; else 0.
 pid_t Supervisor::awaited() {
-  if (!then_ && (service_.beats(*counts_) || !is_ending(worker_))) return 0;
-  const auto now = Clock::now();
-  if (!slow_at_) slow_at_ = now + kSlowEnd;
-  if (now >= *slow_at_) {
-    slow_at_ = Clock::time_point::max();
+  if (!then_ && (service_.beats(*counts_) || !is_ending(worker_.pid()))) return 0;
+  if (worker_.is_slow_to_end()) {
     spdlog::warn("process {} ends and is not gone yet: it waits for a disk; {} waits for it",
-                 worker_, plan_.mountpoint);
+                 worker_.pid(), plan_.mountpoint);
   }
-  return worker_;
+  return worker_.pid();
 }
 
 // Or none, when it is time to tell the service manager something.
 int Supervisor::next_signal(sigset_t signals) {
-  service_.tell(*counts_, awaited());
-  const auto pause = service_.pause().count();
+  const auto pause = tell(awaited()).count();
   const timespec until{.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1'000'000};
   return ::sigtimedwait(&signals, nullptr, &until);
 }
@@ -236,8 +192,8 @@ ExitCode Supervisor::wait() {
     if (signal == SIGTERM || signal == SIGINT) stop(signal);
     if (signal == SIGHUP && !stopping_) upgrade();
     if (signal == SIGUSR2) leave();
-    if (worker_ == kNoProcess) return end("fork failed");
-    const auto status = ended_worker();
+    if (worker_.pid() == kNoProcess) return end("fork failed");
+    const auto status = worker_.reap();
     if (!status) continue;
     const auto code =
         then_ ? killed_worker_ended(*std::exchange(then_, std::nullopt)) : worker_ended(*status);
@@ -245,22 +201,12 @@ ExitCode Supervisor::wait() {
   }
 }
 
-// How the worker has ended, if it has. A program that said nothing about an upgrade may end, too.
-std::optional<int> Supervisor::ended_worker() {
-  int status = 0;
-  for (pid_t ended = 0; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (ended == worker_) return status;
-  }
-  return std::nullopt;
-}
-
 void Supervisor::kill_worker(Then then) {
   then_ = then;
-  if (worker_ > 0) ::kill(worker_, SIGKILL);
+  worker_.signal(SIGKILL);
 }
 
 std::optional<ExitCode> Supervisor::killed_worker_ended(Then then) {
-  worker_ = kNoProcess;
   if (then == Then::kLeave) {
     spdlog::info("leaves the mount on {} to the next daemon", plan_.mountpoint);
     return kExitSuccess;
@@ -268,7 +214,7 @@ std::optional<ExitCode> Supervisor::killed_worker_ended(Then then) {
   if (then == Then::kUpgrade && !stopping_) {
     finish_upgrade();
   } else if (restart() && stopping_) {
-    ::kill(worker_, SIGTERM);
+    worker_.signal(SIGTERM);
   }
   return std::nullopt;
 }
@@ -288,7 +234,7 @@ void Supervisor::stop(int signal) {
   if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {
     spdlog::error("{}", describe(done.error()));
   }
-  if (worker_ > 0) ::kill(worker_, SIGTERM);
+  worker_.signal(SIGTERM);
 }
 
 // The code to end with, when there is no other worker.
@@ -296,18 +242,14 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS) return end({});
   const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
-  worker_ = kNoProcess;
   if (!may_restart_ || (stopping_ && std::exchange(died_stopping_, true))) return end(how);
-  if (!serves_) serves_ = await_worker();
-  if (!serves_) spdlog::error("{}", describe(serves_.error()));
-  const bool lived = serves_ && Clock::now() - *serves_ >= kLived;
-  early_deaths_ = lived ? 0 : early_deaths_ + 1;
+  early_deaths_ = worker_.has_lived([this] { return tell(); }) ? 0 : early_deaths_ + 1;
   if (early_deaths_ >= kMostEarlyDeaths) {
     return end(fmt::format("{}, as {} before it did", how, early_deaths_ - 1));
   }
   spdlog::warn("the worker of {} died ({}): another goes on", plan_.mountpoint, how);
   if (!restart()) return end(how);
-  if (stopping_) ::kill(worker_, SIGTERM);  // it seals what the dead one had not
+  if (stopping_) worker_.signal(SIGTERM);  // it seals what the dead one had not
   return std::nullopt;
 }
 
@@ -332,7 +274,7 @@ HandOver Supervisor::hand_over() const {
           .program = program_,
           .init = init_,
           .supervisor = ::getpid(),
-          .worker = worker_,
+          .worker = worker_.pid(),
           .fuse = fuse_.get(),
           .staging = staging_.get(),
           .open_files = open_files_.get(),
@@ -351,10 +293,9 @@ void Supervisor::upgrade() {
 }
 
 void Supervisor::finish_upgrade() {
-  serves_ = start_worker_of(program_);
-  if (!serves_) {
-    upgrade_failed(serves_.error());
-    if (worker_ > 0) return kill_worker(Then::kAnother);
+  if (const auto serves = start_worker_of(program_); !serves) {
+    upgrade_failed(serves.error());
+    if (worker_.pid() > 0) return kill_worker(Then::kAnother);
     restart();  // wait() looks whether there is one
     return;
   }
@@ -379,18 +320,17 @@ void Supervisor::upgrade_failed(const Error& why) {
   spdlog::error("upgrade of {}: {}; the old program goes on", plan_.mountpoint, describe(why));
 }
 
-Result<Clock::time_point> Supervisor::start_worker_of(const std::string& program) {
-  Fd to_supervisor = SPILLFS_TRY(open_pipe());
+Result<> Supervisor::start_worker_of(const std::string& program) {
   HandOver what = hand_over();
-  what.ready = to_supervisor.get();
-  const Fd file = SPILLFS_TRY(write_hand_over(what));
-  SPILLFS_TRY(fork_process());
-  if (worker_ == 0) {
+  SPILLFS_TRY(worker_.start(*counts_, [&](const Fd& ready) {
+    what.ready = ready.get();
+    const auto file = write_hand_over(what);
+    if (!file) return spdlog::error("{}", describe(file.error()));
     static_cast<void>(set_across_exec(what, Across::kStay));
-    run_program(program, "--worker", file);
-  }
-  to_supervisor.reset();
-  return await_worker(kUpgradePatience);
+    run_program(program, "--worker", *file);
+  }));
+  SPILLFS_TRY(worker_.await(kUpgradePatience, [this] { return tell(worker_.pid()); }));
+  return {};
 }
 
 // Comes back only if it can't: then this program goes on as the supervisor, which is no harm.
@@ -417,10 +357,9 @@ Result<> Supervisor::go_on(const HandOver& what) {
   SPILLFS_TRY(set_across_exec(what, Across::kClose));
   may_restart_ = true;
   program_ = what.program;
-  worker_ = what.worker;
-  serves_ = Clock::now();
+  if (what.worker > 0) worker_.adopt(what.worker);
   if (!plan_.background) service_.keep(hand_over());
-  if (worker_ > 0) return {};
+  if (what.worker > 0) return {};
   read_ahead();
   ++counts_->restarts;
   return fork_worker(Volume::Start::kRestart);
