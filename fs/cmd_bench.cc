@@ -16,7 +16,7 @@
 
 #include "fs/commands.h"
 #include "fs/human.h"
-#include "fs/only_mount.h"
+#include "fs/which_mount.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 

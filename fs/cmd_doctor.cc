@@ -7,7 +7,7 @@
 
 #include "fs/commands.h"
 #include "fs/doctor.h"
-#include "fs/fuse_mount.h"
+#include "fs/which_mount.h"
 
 namespace spillfs::fs {
 namespace {
@@ -36,9 +36,7 @@ void print(const Findings& findings, std::ostream& out) {
 ExitCode run_doctor(const DoctorCommand& command, Streams streams) {
   Findings findings;
   examine_machine(findings);
-  const std::vector<std::string> mountpoints =
-      command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
-  for (const std::string& mountpoint : mountpoints) examine_mount(mountpoint, findings);
+  for (const auto& mountpoint : each_mount(command.mountpoint)) examine_mount(mountpoint, findings);
   examine_ray(command.ray_config, findings);
   if (command.json) {
     streams.out << as_json(findings).dump(2, ' ', false, nlohmann::json::error_handler_t::replace)

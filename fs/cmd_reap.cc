@@ -9,6 +9,7 @@
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
 #include "fs/mount_tree.h"
+#include "fs/which_mount.h"
 #include "fs/worker.h"
 
 namespace spillfs::fs {
@@ -27,7 +28,10 @@ class Reaping {
   ExitCode reap(const std::string& mountpoint) {
     failed_ = false;
     const auto tree = open_mount_tree(mountpoint);
-    if (!tree && command_.mountpoint.empty()) return leave_out(mountpoint);
+    if (!tree && command_.mountpoint.empty()) {
+      tell_if_dead(mountpoint, streams_.err);
+      return kExitSuccess;  // others' end is no failure of this
+    }
     if (!tree) return report(tree.error(), kExitMountpoint, streams_);
     const ReapFindings found = find_orphans(**tree, rules_);
     for (const Error& error : found.trouble) trouble(mountpoint, error);
@@ -42,14 +46,6 @@ class Reaping {
   }
 
  private:
-  // One of all mounts: others' end is no failure of this.
-  ExitCode leave_out(const std::string& mountpoint) {
-    if (is_mounted(mountpoint)) {
-      streams_.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
-    }
-    return kExitSuccess;
-  }
-
   void trouble(const std::string& mountpoint, const Error& error) {
     if (command_.mountpoint.empty() && !is_mounted(mountpoint)) return;  // it has ended meanwhile
     failed_ = true;
@@ -91,10 +87,8 @@ ExitCode run_reap(const ReapCommand& command, Streams streams) {
   const ReapRules rules{
       .machine = this_machine(boot_id()), .now = std::time(nullptr), .older_than = *older_than};
   Reaping reaping(command, rules, streams);
-  const std::vector<std::string> mountpoints =
-      command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
   ExitCode code = kExitSuccess;
-  for (const std::string& mountpoint : mountpoints) {
+  for (const std::string& mountpoint : each_mount(command.mountpoint)) {
     const ExitCode done = reaping.reap(mountpoint);
     if (done != kExitSuccess) code = done;
   }

@@ -5,21 +5,18 @@
 #include <ostream>
 
 #include "fs/commands.h"
-#include "fs/fuse_mount.h"
 #include "fs/live_mount.h"
 #include "fs/status_report.h"
+#include "fs/which_mount.h"
 
 namespace spillfs::fs {
 
 ExitCode run_status(const StatusCommand& command, Streams streams) {
-  const std::vector<std::string> mountpoints =
-      command.mountpoint.empty() ? all_mounts() : std::vector{command.mountpoint};
   nlohmann::json all = nlohmann::json::array();
-  for (const std::string& mountpoint : mountpoints) {
+  for (const std::string& mountpoint : each_mount(command.mountpoint)) {
     auto status = read_status(mountpoint);
     if (!status.is_object() && command.mountpoint.empty()) {
-      if (!is_mounted(mountpoint)) continue;  // it has ended meanwhile
-      streams.err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
+      tell_if_dead(mountpoint, streams.err);
       continue;
     }
     if (!status.is_object()) {

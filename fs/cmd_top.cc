@@ -3,9 +3,9 @@
 #include <ostream>
 
 #include "fs/commands.h"
-#include "fs/only_mount.h"
 #include "fs/terminal.h"
 #include "fs/top_view.h"
+#include "fs/which_mount.h"
 
 namespace spillfs::fs {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fs/only_mount.h"
+#include "fs/which_mount.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,6 +14,14 @@ Result<std::string> only_mount(const std::string& mountpoint) {
   if (mounts.size() == 1) return std::move(mounts.front());
   if (mounts.empty()) return fail(ENODEV, "no spillfs is mounted");
   return fail(ENODEV, fmt::format("which mount? There are {}", fmt::join(mounts, ", ")));
+}
+
+std::vector<std::string> each_mount(const std::string& mountpoint) {
+  return mountpoint.empty() ? all_mounts() : std::vector{mountpoint};
+}
+
+void tell_if_dead(const std::string& mountpoint, std::ostream& err) {
+  if (is_mounted(mountpoint)) err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
 }
 
 }  // namespace spillfs::fs
