@@ -210,9 +210,9 @@ std::string metrics_text(const StatusSources& from) {
 
 // Each of the threads that take requests may be with one that takes long, and nothing goes on then.
 std::string mount_trouble(const StatusSources& from) {
-  const std::size_t late = from.slow.late();
+  const std::size_t late = from.slow.late_requests();
   if (late < from.start.options.threads) return {};
-  return fmt::format("{} operations have been under way for more than five seconds", late);
+  return fmt::format("{} requests have been under way for more than five seconds", late);
 }
 
 }  // namespace spillfs::fs

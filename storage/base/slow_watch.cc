@@ -32,10 +32,10 @@ SlowWatch::Operation::~Operation() {
   if (watch_ != nullptr) watch_->end(*this);
 }
 
-std::size_t SlowWatch::late() {
+std::size_t SlowWatch::late_requests() {
   MutexLock lock(mutex_);
-  return static_cast<std::size_t>(std::count_if(running_.begin(), running_.end(),
-                                                [](const Operation* each) { return each->told_; }));
+  const auto late = [](const Operation* each) { return each->told_ && each->object_.empty(); };
+  return static_cast<std::size_t>(std::count_if(running_.begin(), running_.end(), late));
 }
 
 void SlowWatch::begin(Operation& operation) {

@@ -3,6 +3,7 @@
 concerned gets an error, the others go on, and afterwards all is well without a new mount.
 
 SPILLFS_OPEN_FILES is how many files are open at once (4000)."""
+import contextlib
 import errno
 import fcntl
 import multiprocessing
@@ -19,6 +20,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import cases
 from support import mounted as m
+from support.scrape import UnixConnection, get
 
 m.need_fuse()
 m.limit_time(140)
@@ -100,6 +102,24 @@ class Faults(cases.OnStores):
         self.addCleanup(subprocess.run, ["umount", "-l", root], check=True)
         return root
 
+    def freeze(self, disk, seconds):
+        """At most for so long: nothing ends that waits for a frozen disk, whatever happens here.
+        What thaws it before."""
+        # By ioctl: a child that closes its copy of a descriptor would wait for the disk, too.
+        folder = os.open(disk, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.ioctl(folder, FIFREEZE, 0)
+        timer = threading.Timer(seconds, fcntl.ioctl, (folder, FITHAW, 0))
+        timer.start()
+
+        def thaw():
+            timer.cancel()
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(folder, FITHAW, 0)
+
+        self.addCleanup(thaw)
+        return thaw
+
     def loop_disk(self, mib, under):
         """An ext4 whose blocks are a file in `under`; its mountpoint and the file."""
         image = under / "image"
@@ -179,13 +199,7 @@ class Faults(cases.OnStores):
         good = self.folder()
         self.addCleanup(run, "rm", "-rf", good / "segments", good / "recycle")
         store = self.mounted(f"data={stuck}:{good},without=passthrough")
-        # By ioctl: a child that closes its copy of a descriptor would wait for the frozen disk, too.
-        folder = os.open(stuck, os.O_RDONLY | os.O_DIRECTORY)
-        self.addCleanup(os.close, folder)
-        fcntl.ioctl(folder, FIFREEZE, 0)
-        # Nothing ends that waits for a frozen disk, whatever happens here.
-        thaw = threading.Timer(12, fcntl.ioctl, (folder, FITHAW, 0))
-        thaw.start()
+        thaw = self.freeze(stuck, 12)
         results = []
         writers = [threading.Thread(target=lambda n=n: results.append(
             write(store.path / f"new{n}", PIECE * 6))) for n in range(2)]
@@ -193,13 +207,36 @@ class Faults(cases.OnStores):
             writer.start()
         m.wait_until(lambda: store.status()["slow_operations"] >= 2, 10, "slow operations")
         (store.path / "meanwhile").mkdir()
-        thaw.cancel()
-        fcntl.ioctl(folder, FITHAW, 0)
+        thaw()
         for writer in writers:
             writer.join(30)
         self.assertEqual(results, [0, 0])
         self.assertRegex(store.log(), r"slow: WRITE of inode \d+ takes more than 5000 ms")
         self.assertRegex(store.log(), r"slow: \w+ of \S*segments/\d+.private takes more than")
+        self.ended_well(store)
+
+    def test_no_thread_left(self):
+        """The mount says over HTTP that it is not well while a disk has all of its threads."""
+        stuck, _ = self.loop_disk(128, self.folder())
+        socket = self.folder() / "metrics.sock"
+        store = self.mounted(f"data={stuck},without=passthrough,threads=2,metrics=unix:{socket}")
+        health = lambda: get(UnixConnection(socket), "/healthz")[::2]
+        m.wait_until(lambda: get(UnixConnection(socket), "/healthz"), 10, "an answer")
+        thaw = self.freeze(stuck, 30)
+        results = []
+        writers = [threading.Thread(target=lambda n=n: results.append(
+            write(store.path / f"new{n}", PIECE * 6))) for n in range(2)]
+        writers[0].start()
+        m.wait_until(lambda: store.status()["slow_operations"] >= 2, 10, "slow operations")
+        self.assertEqual(health(), (200, "ok\n"))
+        writers[1].start()
+        m.wait_until(lambda: health()[0] == 503, 10, "both threads to be late")
+        self.assertRegex(health()[1], "2 requests have been under way for more than five seconds")
+        thaw()
+        for writer in writers:
+            writer.join(30)
+        self.assertEqual(results, [0, 0])
+        self.assertEqual(health(), (200, "ok\n"))
         self.ended_well(store)
 
     def test_no_descriptors_left(self):

@@ -27,33 +27,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import cases
 from support import exposition
 from support import mounted as m
+from support.scrape import UnixConnection, get
 
 m.need_fuse()
 m.limit_time(140)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=10)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-def get(connection, path):
-    """Status, content type and text; None while nobody answers."""
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.getheader("Content-Type"), answer.read().decode()
-    except OSError:
-        return None
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager

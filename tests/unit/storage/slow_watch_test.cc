@@ -36,6 +36,7 @@ TEST(SlowWatch, TellsEachOnceWhileItRuns) {
     std::optional<SlowWatch::Operation> slow;
     slow.emplace(&watch, "read", "segments/7.fused");
     while (watch.count() < 2) std::this_thread::yield();
+    EXPECT_EQ(watch.late_requests(), 1U) << "the read is a part of one";
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     slow.reset();
     EXPECT_EQ(watch.count(), 2U);
@@ -61,6 +62,7 @@ TEST(SlowWatch, SaysNothingOfQuickOnes) {
     }
     threads.clear();
     EXPECT_EQ(watch.count(), 0U);
+    EXPECT_EQ(watch.late_requests(), 0U);
   }
   EXPECT_EQ(log.text(), "");
 }
