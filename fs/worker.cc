@@ -164,6 +164,7 @@ Result<> prepare_process(pid_t supervisor) {
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of our files is that one's error
   raise_descriptor_limit();
   return {};
 }

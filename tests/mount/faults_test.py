@@ -267,6 +267,22 @@ class Faults(cases.OnStores):
         (store.path / "new").write_bytes(PIECE)
         self.ended_well(store)
 
+    def test_no_large_files(self):
+        """A limit on the size of the daemon's files (`ulimit -f`) is an error and not its end."""
+        store = self.mounted("without=passthrough")
+        worker = store.worker()
+        before = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (8 * MIB, before[1]))
+        self.assertEqual(write(store.path / "large", PIECE * 16), errno.EFBIG)
+        self.assertEqual(write(store.path / "smaller", PIECE * 4), 0)
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+        store.log_lines_allowed = ("File too large",)
+        self.assertEqual(write(store.path / "large", PIECE * 16), 0)
+        self.assertEqual(read(store.path / "large"), PIECE * 16)
+        self.assertEqual(read(store.path / "smaller"), PIECE * 4)
+        self.assertEqual(store.worker(), worker)
+        self.ended_well(store)
+
     def test_many_open_files(self):
         """More than one process may have, so by several."""
         if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < max(
