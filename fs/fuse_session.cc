@@ -144,9 +144,8 @@ void FuseSession::run() {
   for (unsigned i = 0; i < options_.threads; ++i) {
     threads.emplace_back([this] {
       receive_loop();
-      stopped_ = true;  // the mount has ended for all of them
+      stop();  // the mount has ended for all of them
       --running_;
-      running_.notify_all();
     });
   }
   stopped_.wait(false);
@@ -192,8 +191,6 @@ void FuseSession::receive_loop() {
     }
     serve_request(*session_, context_, {memory.get(), static_cast<std::size_t>(got)});
   }
-  stopped_ = true;
-  stopped_.notify_all();
 }
 
 }  // namespace spillfs::fs

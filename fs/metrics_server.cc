@@ -25,6 +25,7 @@ namespace {
 constexpr const char* kExposition = "text/plain; version=0.0.4; charset=utf-8";
 constexpr std::size_t kThreads = 2;
 constexpr std::chrono::seconds kTryAgain{5};
+constexpr std::chrono::seconds kLook{1};  // whether the server has ended by itself
 constexpr std::chrono::milliseconds kStopPause{5};
 constexpr time_t kPatience = 1;  // seconds, with a client
 constexpr int kUnavailable = 503;
@@ -158,11 +159,10 @@ void MetricsServer::serve(const std::stop_token& stop) {
   }
   // stop() does nothing before the server has begun to listen.
   const std::jthread stopper([this, &stop](const std::stop_token& ended) {
+    while (!stop.stop_requested() && !ended.stop_requested()) pause(kLook, stop);
     while (!ended.stop_requested()) {
-      if (stop.stop_requested()) {
-        server_->stop();
-        shut_down_connections(address_);
-      }
+      server_->stop();
+      shut_down_connections(address_);
       std::this_thread::sleep_for(kStopPause);
     }
   });

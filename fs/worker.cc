@@ -99,7 +99,7 @@ std::string config_of(const WorkerStart& start) {
                                      .read_ahead = ahead ? std::optional(*ahead) : std::nullopt});
 }
 
-// Turns SIGTERM into stop(); all threads have the signal blocked.
+// Turns SIGTERM into stop(); all threads have it blocked, and kEnd.
 class StopOnSignal {
  public:
   explicit StopOnSignal(FuseSession& session)
@@ -107,13 +107,21 @@ class StopOnSignal {
           sigset_t signals;
           sigemptyset(&signals);
           sigaddset(&signals, SIGTERM);
-          constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 50'000'000};
+          sigaddset(&signals, kEnd);
           while (!stop.stop_requested()) {
-            if (::sigtimedwait(&signals, nullptr, &kLook) == SIGTERM) session.stop();
+            if (::sigwaitinfo(&signals, nullptr) == SIGTERM) session.stop();
           }
         }) {}
+  ~StopOnSignal() {
+    thread_.request_stop();
+    ::pthread_kill(thread_.native_handle(), kEnd);
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
 
  private:
+  static constexpr int kEnd = SIGUSR2;  // of the thread
+
   std::jthread thread_;
 };
 
