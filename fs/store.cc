@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
@@ -241,13 +242,23 @@ Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::u
   return devices;
 }
 
-Result<> Store::keep_ballast() const {
+Result<bool> Store::keep_ballast() const {
   const std::string name = path_ + "/ballast";
+  struct stat there {};
+  if (::stat(name.c_str(), &there) == 0 && S_ISREG(there.st_mode) && there.st_size == kBallast) {
+    return false;
+  }
+  struct statvfs room {};
+  if (::statvfs(path_.c_str(), &room) != 0) return fail_errno(errno, "look at " + path_);
+  if (room.f_bavail * room.f_frsize < 2 * static_cast<std::uint64_t>(kBallast)) {
+    return fail(ENOSPC, "there is no room to set " + name + " aside");
+  }
   const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return fail_errno(errno, "open " + name);
   const int result = ::posix_fallocate(file.get(), 0, kBallast);
-  if (result != 0) return fail_errno(result, "set aside " + name);
-  return {};
+  if (result == 0) return true;
+  ::unlink(name.c_str());  // a part of it would only take room away
+  return fail_errno(result, "set aside " + name);
 }
 
 bool Store::drop_ballast() const {

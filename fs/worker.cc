@@ -18,6 +18,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 #include "fs/background_reaper.h"
 #include "fs/config_text.h"
@@ -34,6 +35,7 @@
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
+#include "storage/base/pause.h"
 #include "storage/segments.h"
 
 namespace spillfs::fs {
@@ -51,6 +53,7 @@ std::uint64_t reserve_for_index(const Store& store, const MountOptions& options)
 
 constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a time
 
+constexpr std::chrono::seconds kBallastPause{5};
 constexpr std::chrono::seconds kChecksumDelay{5};
 
 // So that after a loss of power there is not too much to look at; most is on disk by then.
@@ -196,6 +199,14 @@ void add_control_files(ControlFiles& control, const StatusSources& from, Clients
   control.add_folder("segments", std::make_unique<SegmentFolder>(from.volume));
 }
 
+// Given up on a full disk, it is made again once there is room.
+void keep_ballast(const Store& store, const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    if (store.keep_ballast().value_or(false)) spdlog::info("there is room for the ballast again");
+    pause(kBallastPause, stop);
+  }
+}
+
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   SPILLFS_TRY(prepare_process(start.supervisor));
@@ -245,6 +256,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   Published published;
   publish(sources, published);
   const StopOnSignal stop(*session);
+  const std::jthread ballast(
+      [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
   std::optional<BackgroundReaper> reaper;
   if (start.options.reap) {
     reaper.emplace(BackgroundReapOptions{start.mountpoint, *start.options.reap}, reaped);

@@ -171,6 +171,7 @@ class Faults(cases.OnStores):
         self.addCleanup(run, "rm", "-rf", data / "segments", data / "recycle")
         store = self.mounted(f"data={data}", disk)
         (store.path / "kept").write_bytes(PIECE * 6)
+        self.assertTrue((store.store / "ballast").exists())
         store.log_lines_allowed = ("No space left", "takes no changes")
 
         def refused():
@@ -185,12 +186,14 @@ class Faults(cases.OnStores):
 
         m.wait_until(refused, 30, "a change that is refused")
         self.assertRegex(store.status()["index"], "^read-only: .*[Nn]o space")
+        self.assertFalse((store.store / "ballast").exists())
         self.assertEqual(write(store.path / "another", b"x"), errno.ENOSPC)
         self.assertEqual((store.path / "kept").read_bytes(), PIECE * 6)
         (disk / "hog").unlink()
         m.wait_until(lambda: store.status()["index"] == "takes changes", 20, "the index")
         (store.path / "another").write_bytes(b"x")
         self.assertEqual((store.path / "another").read_bytes(), b"x")
+        m.wait_until((store.store / "ballast").exists, 10, "what is set aside for the next time")
         self.ended_well(store)
 
     def test_a_stuck_disk(self):
