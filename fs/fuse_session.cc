@@ -14,6 +14,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "storage/base/threads.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -140,14 +142,12 @@ void FuseSession::run() {
     }
   }
   std::vector<std::jthread> threads;
-  running_ = options_.threads;
-  for (unsigned i = 0; i < options_.threads; ++i) {
-    threads.emplace_back([this] {
-      receive_loop();
-      stop();  // the mount has ended for all of them
-      --running_;
-    });
-  }
+  start_threads(threads, options_.threads, 1, [this] {
+    ++running_;
+    receive_loop();
+    stop();  // the mount has ended for all of them
+    --running_;
+  });
   stopped_.wait(false);
   // A thread may be about to read when the signal comes: repeat it until all have seen the flag.
   while (running_ > 0) {

@@ -18,12 +18,13 @@
 
 #include "storage/base/fd.h"
 #include "storage/base/pause.h"
+#include "storage/write_pool.h"
 
 namespace spillfs::fs {
 namespace {
 
 constexpr const char* kExposition = "text/plain; version=0.0.4; charset=utf-8";
-constexpr std::size_t kThreads = 2;
+constexpr unsigned kThreads = 2;
 constexpr std::chrono::seconds kTryAgain{5};
 constexpr std::chrono::seconds kLook{1};  // whether the server has ended by itself
 constexpr std::chrono::milliseconds kStopPause{5};
@@ -92,8 +93,18 @@ void shut_down_connections(const MetricsAddress& address) {
   }
 }
 
+// The library's own ends the process where no more threads may be.
+class Threads final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> call) override { pool_.submit(std::move(call)); }
+  void shutdown() override {}
+
+ private:
+  storage::WritePool pool_{kThreads};
+};
+
 void set_options(httplib::Server& server) {
-  server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
+  server.new_task_queue = [] { return new Threads; };
   // Not SO_REUSEPORT, which is what it sets by itself: two servers would share the port.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;
@@ -121,7 +132,13 @@ MetricsServer::MetricsServer(MetricsAddress address, Sources sources)
     if (!why.empty()) response.status = kUnavailable;
     response.set_content(why.empty() ? "ok\n" : why + "\n", "text/plain; charset=utf-8");
   });
-  thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
+  thread_ = std::jthread([this](const std::stop_token& stop) {
+    try {
+      serve(stop);
+    } catch (const std::exception& error) {  // no more threads
+      spdlog::error("metrics are no longer served on {}: {}", address_.host, error.what());
+    }
+  });
 }
 
 MetricsServer::~MetricsServer() {

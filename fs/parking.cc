@@ -3,18 +3,18 @@
 
 #include <utility>
 
+#include "storage/base/threads.h"
+
 namespace spillfs::fs {
 namespace {
 
-constexpr int kThreads = 2;
+constexpr unsigned kThreads = 2;
 constexpr std::chrono::milliseconds kPause{100};
 
 }  // namespace
 
 Parking::Parking(std::chrono::milliseconds patience) : patience_(patience) {
-  for (int i = 0; i < kThreads; ++i) {
-    threads_.emplace_back([this](const std::stop_token& stop) { loop(stop); });
-  }
+  start_threads(threads_, kThreads, 1, [this](const std::stop_token& stop) { loop(stop); });
 }
 
 Parking::~Parking() {

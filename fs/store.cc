@@ -118,7 +118,7 @@ Result<Store> Store::locked(const std::string& path) {
   std::error_code error;
   store.path_ = files::canonical(path, error).string();
   if (error) return fail_errno(error.value(), "open store " + path);
-  if (!files::is_directory(store.path_)) return fail(ENOTDIR, path + " is not a directory");
+  if (!files::is_directory(store.path_, error)) return fail(ENOTDIR, path + " is not a directory");
   const std::string name = store.path_ + "/lock";
   store.lock_ = Fd(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!store.lock_) return fail_errno(errno, "open " + name);
@@ -187,7 +187,8 @@ Result<> Store::read() {
     if (directories_.back().size() > 1 && directories_.back().ends_with('/')) {
       directories_.back().pop_back();
     }
-    if (files::is_directory(directories_.back())) continue;
+    std::error_code error;
+    if (files::is_directory(directories_.back(), error)) continue;
     return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
                                     directories_.back(), path_));
   }
@@ -242,21 +243,23 @@ Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::u
   return devices;
 }
 
-Result<bool> Store::keep_ballast() const {
-  const std::string name = path_ + "/ballast";
+bool Store::has_ballast() const {
   struct stat there {};
-  if (::stat(name.c_str(), &there) == 0 && S_ISREG(there.st_mode) && there.st_size == kBallast) {
-    return false;
-  }
+  return ::stat((path_ + "/ballast").c_str(), &there) == 0;
+}
+
+bool Store::has_room_for_ballast() const {
   struct statvfs room {};
-  if (::statvfs(path_.c_str(), &room) != 0) return fail_errno(errno, "look at " + path_);
-  if (room.f_bavail * room.f_frsize < 2 * static_cast<std::uint64_t>(kBallast)) {
-    return fail(ENOSPC, "there is no room to set " + name + " aside");
-  }
+  return ::statvfs(path_.c_str(), &room) == 0 &&
+         room.f_bavail * room.f_frsize >= 2 * static_cast<std::uint64_t>(kBallast);
+}
+
+Result<> Store::keep_ballast() const {
+  const std::string name = path_ + "/ballast";
   const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return fail_errno(errno, "open " + name);
   const int result = ::posix_fallocate(file.get(), 0, kBallast);
-  if (result == 0) return true;
+  if (result == 0) return {};
   ::unlink(name.c_str());  // a part of it would only take room away
   return fail_errno(result, "set aside " + name);
 }

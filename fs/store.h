@@ -62,9 +62,12 @@ class Store {
   // bytes of it free.
   [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices(
       std::uint64_t reserve, SlowWatch* watch = nullptr) const;
-  // Blocks set aside on the index's file system for the day it is full: made where they are missing
-  // (true) and leave as much again, else ENOSPC.
-  Result<bool> keep_ballast() const;
+  // Blocks set aside on the index's file system for the day it is full; made where they are
+  // missing, all of them or none.
+  Result<> keep_ballast() const;
+  [[nodiscard]] bool has_ballast() const;
+  // Its blocks would leave as much again.
+  [[nodiscard]] bool has_room_for_ballast() const;
   // Gives them back, so that deletes can go on; false when there was nothing to give.
   bool drop_ballast() const;
 

@@ -22,6 +22,7 @@
 #include "fs/log.h"
 #include "fs/mount_request.h"
 #include "fs/process_identity.h"
+#include "fs/process_shield.h"
 #include "fs/restart_job.h"
 #include "fs/service_manager.h"
 #include "fs/successor.h"
@@ -52,6 +53,7 @@ class Supervisor {
  public:
   explicit Supervisor(MountPlan plan) : plan_(std::move(plan)), program_(own_program()) {
     hold_signals();
+    shield_process();
   }
   Result<> start();
   Result<> go_on(const HandOver& what);
@@ -63,7 +65,7 @@ class Supervisor {
   void read_ahead();
   Result<> start_first_worker();
   Result<> fork_worker(Volume::Start start);
-  [[noreturn]] void serve(Volume::Start start, pid_t supervisor, Fd ready);
+  [[noreturn]] void serve(Volume::Start start, Fd ready);
   std::chrono::milliseconds tell(pid_t awaited = 0);
   pid_t awaited();
   int next_signal(sigset_t signals);
@@ -82,6 +84,7 @@ class Supervisor {
   Result<> start_worker_of(const std::string& program);
   void become(const std::string& program);
 
+  const pid_t self_ = ::getpid();
   const sigset_t signals_ = supervisor_signals();
   MountPlan plan_;       // its options change when the mount is reloaded
   std::string program_;  // where a newer one is looked for
@@ -141,12 +144,11 @@ Result<> Supervisor::start_first_worker() {
 }
 
 Result<> Supervisor::fork_worker(Volume::Start start) {
-  const pid_t supervisor = ::getpid();
-  return worker_.start(*counts_, [&](Fd ready) { serve(start, supervisor, std::move(ready)); });
+  return worker_.start(*counts_, [this, start](Fd ready) { serve(start, std::move(ready)); });
 }
 
 // In the child, whose copy of all this is its own.
-void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
+void Supervisor::serve(Volume::Start start, Fd ready) {
   if (plan_.background) leave_terminal();  // the supervisor tells what goes wrong
   be_worker({.fuse = std::move(fuse_),
              .init = std::move(init_),
@@ -157,7 +159,7 @@ void Supervisor::serve(Volume::Start start, pid_t supervisor, Fd ready) {
              .store = &plan_.store,
              .options = plan_.options,
              .mountpoint = plan_.mountpoint,
-             .supervisor = supervisor},
+             .supervisor = self_},
             std::move(ready));
 }
 
@@ -273,7 +275,7 @@ HandOver Supervisor::hand_over() const {
           .background = plan_.background,
           .program = program_,
           .init = init_,
-          .supervisor = ::getpid(),
+          .supervisor = self_,
           .worker = worker_.pid(),
           .fuse = fuse_.get(),
           .staging = staging_.get(),

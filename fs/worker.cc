@@ -7,14 +7,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,6 +30,7 @@
 #include "fs/metrics_server.h"
 #include "fs/object_folder.h"
 #include "fs/process_identity.h"
+#include "fs/process_shield.h"
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "index/rocksdb_index.h"
@@ -54,6 +53,7 @@ std::uint64_t reserve_for_index(const Store& store, const MountOptions& options)
 constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a time
 
 constexpr std::chrono::seconds kBallastPause{5};
+constexpr std::chrono::seconds kBallastRetry{600};
 constexpr std::chrono::seconds kChecksumDelay{5};
 
 // So that after a loss of power there is not too much to look at; most is on disk by then.
@@ -102,17 +102,21 @@ std::string config_of(const WorkerStart& start) {
                                      .read_ahead = ahead ? std::optional(*ahead) : std::nullopt});
 }
 
-// Turns SIGTERM into stop(); all threads have it blocked, and kEnd.
+// Turns SIGTERM into stop(); all threads have signals() blocked.
 class StopOnSignal {
  public:
+  static sigset_t signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, kEnd);
+    return set;
+  }
   explicit StopOnSignal(FuseSession& session)
       : thread_([&session](const std::stop_token& stop) {
-          sigset_t signals;
-          sigemptyset(&signals);
-          sigaddset(&signals, SIGTERM);
-          sigaddset(&signals, kEnd);
+          const sigset_t waited_for = signals();
           while (!stop.stop_requested()) {
-            if (::sigwaitinfo(&signals, nullptr) == SIGTERM) session.stop();
+            if (::sigwaitinfo(&waited_for, nullptr) == SIGTERM) session.stop();
           }
         }) {}
   ~StopOnSignal() {
@@ -130,7 +134,9 @@ class StopOnSignal {
 
 // An index that is gone must not become an empty one that forgets all files.
 Result<> check_index_is_there(const Store& store, storage::SegmentStore& segments) {
-  if (std::filesystem::exists(store.index_path() + "/CURRENT")) return {};
+  const std::string current = store.index_path() + "/CURRENT";
+  if (::access(current.c_str(), F_OK) == 0) return {};
+  if (errno != ENOENT) return fail_errno(errno, "look for " + current);
   for (DirectoryId directory : segments.directories()) {
     if (SPILLFS_TRY(segments.list(directory)).empty()) continue;
     return fail(EBADMSG,
@@ -139,14 +145,6 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
                             store.index_path(), store.path()));
   }
   return {};
-}
-
-// A private file that is open is a descriptor of ours.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the descriptor limit stays as it is");
 }
 
 // Gives the metrics to others while it lives.
@@ -174,9 +172,9 @@ Result<> prepare_process(pid_t supervisor) {
   // With an arena for each thread every one of them would come to hold as much as the block cache.
   ::mallopt(M_ARENA_MAX, 1);
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of our files is that one's error
-  raise_descriptor_limit();
+  const sigset_t waited_for = StopOnSignal::signals();
+  ::pthread_sigmask(SIG_BLOCK, &waited_for, nullptr);
+  shield_process();
   return {};
 }
 
@@ -199,11 +197,19 @@ void add_control_files(ControlFiles& control, const StatusSources& from, Clients
   control.add_folder("segments", std::make_unique<SegmentFolder>(from.volume));
 }
 
-// Given up on a full disk, it is made again once there is room.
+// Given up on a full disk, it is made again once there is room. Where there seems to be room and is
+// none, as a quota may have it, each attempt takes what there is for a moment.
 void keep_ballast(const Store& store, const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
-    if (store.keep_ballast().value_or(false)) spdlog::info("there is room for the ballast again");
-    pause(kBallastPause, stop);
+  for (bool told = false; !stop.stop_requested();) {
+    auto next = kBallastPause;
+    if (!store.has_ballast() && store.has_room_for_ballast()) {
+      const auto kept = store.keep_ballast();
+      if (kept) spdlog::info("there is room for the ballast again");
+      if (!kept && !std::exchange(told, true))
+        spdlog::warn("no ballast: {}", describe(kept.error()));
+      if (!kept) next = kBallastRetry;
+    }
+    pause(next, stop);
   }
 }
 
@@ -267,6 +273,17 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   return {};
 }
 
+// No memory, no more threads.
+Result<> without_exceptions(const std::function<Result<>()>& call) {
+  try {
+    return call();
+  } catch (const std::system_error& error) {
+    return fail(error.code().value(), error.what());
+  } catch (const std::exception& error) {
+    return fail(ENOMEM, error.what());
+  }
+}
+
 void tell_failure(int pipe, const Error& error) {
   const std::string text = fmt::format("{}\n{}", error.code, error.context);
   if (::write(pipe, text.data(), text.size()) < 0) spdlog::error("{}", describe(error));
@@ -323,10 +340,12 @@ Result<SupervisorCounts*> map_counts(const Fd& memory) {
 }
 
 void be_worker(WorkerStart start, Fd ready) {
-  const auto done = run_worker(std::move(start), [&ready] {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    const std::string text = fmt::format("+{}", now / std::chrono::nanoseconds(1));
-    if (::write(ready.get(), text.data(), text.size()) > 0) ready.reset();
+  const auto done = without_exceptions([&] {
+    return run_worker(std::move(start), [&ready] {
+      const auto now = std::chrono::steady_clock::now().time_since_epoch();
+      const std::string text = fmt::format("+{}", now / std::chrono::nanoseconds(1));
+      if (::write(ready.get(), text.data(), text.size()) > 0) ready.reset();
+    });
   });
   if (!done && ready) tell_failure(ready.get(), done.error());
   if (!done && !ready) spdlog::error("{}", describe(done.error()));

@@ -180,7 +180,8 @@ Result<> PrivateSegment::preallocate(std::uint64_t end) {
       step_ = 0;
       return {};
     }
-    if (allocated.error().code != ENOSPC || to == end) return allocated;
+    const int code = allocated.error().code;
+    if ((code != ENOSPC && code != EFBIG) || to == end) return allocated;
   }
   return {};
 }

@@ -3,12 +3,12 @@
 
 #include <utility>
 
+#include "storage/base/threads.h"
+
 namespace spillfs::storage {
 
 WritePool::WritePool(unsigned threads) {
-  for (unsigned i = 0; i < threads; ++i) {
-    threads_.emplace_back([this](const std::stop_token& stop) { loop(stop); });
-  }
+  start_threads(threads_, threads, 0, [this](const std::stop_token& stop) { loop(stop); });
 }
 
 WritePool::~WritePool() {

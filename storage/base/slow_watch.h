@@ -43,9 +43,9 @@ class SlowWatch {
 
   // Operations that took too long so far, running ones included.
   [[nodiscard]] std::uint64_t count() const { return count_; }
-  // An operation without an object is a request; one with an object, such as a disk's, is a part of
-  // a request or of work in the background.
-  // Requests that run now and have taken too long already.
+  // An operation without an object is a request, or the heartbeat's own; one with an object, such
+  // as a disk's, is a part of a request or of work in the background. Requests that run now and
+  // have taken too long already.
   [[nodiscard]] std::size_t late_requests() EXCLUDES(mutex_);
   // Whether a request has been running for `limit` while nothing is under way that has an object.
   [[nodiscard]] bool stuck(std::chrono::milliseconds limit) EXCLUDES(mutex_);

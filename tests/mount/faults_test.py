@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,17 +106,19 @@ class Faults(cases.OnStores):
     def freeze(self, disk, seconds):
         """At most for so long: nothing ends that waits for a frozen disk, whatever happens here.
         What thaws it before."""
+        command = ["sh", "-c", f"sleep {seconds}; fsfreeze --unfreeze {disk}"]
+        timer = subprocess.Popen(command, start_new_session=True)
         # By ioctl: a child that closes its copy of a descriptor would wait for the disk, too.
         folder = os.open(disk, os.O_RDONLY | os.O_DIRECTORY)
         self.addCleanup(os.close, folder)
         fcntl.ioctl(folder, FIFREEZE, 0)
-        timer = threading.Timer(seconds, fcntl.ioctl, (folder, FITHAW, 0))
-        timer.start()
 
         def thaw():
-            timer.cancel()
             with contextlib.suppress(OSError):
                 fcntl.ioctl(folder, FITHAW, 0)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(timer.pid, signal.SIGKILL)
+            timer.wait()
 
         self.addCleanup(thaw)
         return thaw
@@ -202,7 +205,7 @@ class Faults(cases.OnStores):
         good = self.folder()
         self.addCleanup(run, "rm", "-rf", good / "segments", good / "recycle")
         store = self.mounted(f"data={stuck}:{good},without=passthrough")
-        thaw = self.freeze(stuck, 12)
+        thaw = self.freeze(stuck, 60)
         results = []
         writers = [threading.Thread(target=lambda n=n: results.append(
             write(store.path / f"new{n}", PIECE * 6))) for n in range(2)]
@@ -223,9 +226,9 @@ class Faults(cases.OnStores):
         stuck, _ = self.loop_disk(128, self.folder())
         socket = self.folder() / "metrics.sock"
         store = self.mounted(f"data={stuck},without=passthrough,threads=2,metrics=unix:{socket}")
-        health = lambda: get(UnixConnection(socket), "/healthz")[::2]
+        health = lambda: (get(UnixConnection(socket), "/healthz") or (None, None, ""))[::2]
         m.wait_until(lambda: get(UnixConnection(socket), "/healthz"), 10, "an answer")
-        thaw = self.freeze(stuck, 30)
+        thaw = self.freeze(stuck, 120)
         results = []
         writers = [threading.Thread(target=lambda n=n: results.append(
             write(store.path / f"new{n}", PIECE * 6))) for n in range(2)]
@@ -276,6 +279,7 @@ class Faults(cases.OnStores):
         worker = store.worker()
         before = resource.prlimit(worker, resource.RLIMIT_FSIZE)
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (8 * MIB, before[1]))
+        self.assertEqual(write(store.path / "fits", PIECE * 7), 0)
         self.assertEqual(write(store.path / "large", PIECE * 16), errno.EFBIG)
         self.assertEqual(write(store.path / "smaller", PIECE * 4), 0)
         resource.prlimit(worker, resource.RLIMIT_FSIZE, before)

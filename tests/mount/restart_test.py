@@ -54,8 +54,19 @@ class Worker(RestartCase):
         self.assertEqual((path / "large").read_bytes(), b"l" * 9_000_000 + b"L" * 9_000_000)
         self.assertEqual(sorted(os.listdir(path)), ["large", "small"])
         self.assertEqual(self.store.status()["restarts"], 1)
+        m.wait_until(lambda: len(list((self.store.store / "segments").iterdir())) == 2, 10,
+                     "the removed file's segment goes")
         self.end()
-        self.assertEqual(len(list((self.store.store / "segments").iterdir())), 2)
+
+    def test_whoever_reads_its_log_may_go(self):
+        reader, log = os.pipe()
+        self.store.mount(log=log)
+        os.close(log)
+        os.close(reader)
+        if self.store.goes_on():
+            self.store.kill_worker()  # of which the supervisor tells
+            self.assertEqual(self.store.status()["restarts"], 1)
+        self.end()
 
     def test_what_is_deleted_gives_its_space_back_after_a_restart(self):
         self.mount()

@@ -213,11 +213,18 @@ TEST_F(StoreTest, DevicesLeaveTheReserveOfTheIndexsFileSystem) {
 TEST_F(StoreTest, BallastIsKeptAndGivenUpOnce) {
   const auto store = Store::open_or_create(path_, {});
   EXPECT_FALSE(store->drop_ballast()) << "there is none yet";
-  EXPECT_TRUE(store->keep_ballast().value());
+  EXPECT_FALSE(store->has_ballast());
+  ASSERT_TRUE(store->keep_ballast());
+  EXPECT_TRUE(store->has_ballast());
   struct stat found {};
   ASSERT_EQ(::stat((path_ + "/ballast").c_str(), &found), 0);
   EXPECT_GE(found.st_blocks * 512, static_cast<blkcnt_t>(16 * kMiB)) << "blocks, not a hole";
-  EXPECT_FALSE(store->keep_ballast().value()) << "it is there already";
+  EXPECT_TRUE(store->keep_ballast()) << "it is there already";
+  ASSERT_EQ(::truncate((path_ + "/ballast").c_str(), 0), 0);
+  ASSERT_EQ(::truncate((path_ + "/ballast").c_str(), static_cast<off_t>(16 * kMiB)), 0);
+  EXPECT_TRUE(store->keep_ballast());
+  ASSERT_EQ(::stat((path_ + "/ballast").c_str(), &found), 0);
+  EXPECT_GE(found.st_blocks * 512, static_cast<blkcnt_t>(16 * kMiB)) << "a copy may have had holes";
   EXPECT_TRUE(store->drop_ballast());
   EXPECT_FALSE(files::exists(path_ + "/ballast"));
   EXPECT_FALSE(store->drop_ballast());
