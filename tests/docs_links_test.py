@@ -13,8 +13,16 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = pathlib.Path(os.environ.get("SPILLFS", "build/spillfs")).resolve()
-PAGES = sorted(page for page in ROOT.rglob("*.md")
-               if not any(part.startswith((".", "build")) for part in page.relative_to(ROOT).parts))
+
+
+def pages():
+    """Not what a build has made, where mounts may be as well."""
+    for folder, inside, files in os.walk(ROOT):
+        inside[:] = [name for name in inside if not name.startswith((".", "build"))]
+        yield from (pathlib.Path(folder) / name for name in files if name.endswith(".md"))
+
+
+PAGES = sorted(pages())
 # What a build or a fetch makes, and what is no file of ours.
 MADE = re.compile(r"^(build\S*|tests?/…|scripts/…)$")
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)

@@ -132,7 +132,7 @@ class Verbs(unittest.TestCase):
     def test_signals_wait_for_the_clean_up(self):
         """The storage sleeps before it writes: the signal comes first."""
         config = json.dumps({"type": "slow_fs", "params": {
-            "directory_path": str(self.spilled), "min_delay": 1, "max_delay": 1}})
+            "directory_path": str(self.spilled), "min_delay": 3, "max_delay": 3}})
         path = self.files(os.urandom(1000))[0]
         for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = subprocess.Popen([m.PROGRAM, "spill", "--config", config, path],

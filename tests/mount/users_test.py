@@ -71,7 +71,7 @@ class OnStore(unittest.TestCase):
 
 
 class Quota(OnStore):
-    options = "user_quota=16MiB,space_wait=1s"
+    options = "user_quota=16MiB,space_wait=15s"
 
     def write(self, uid, name, mib, flags=os.O_WRONLY):
         return as_user(uid, lambda: write(self.path(name), mib * MIB, flags))
@@ -448,10 +448,14 @@ class RecycledBlocks:
             for path in paths:
                 os.unlink(path)
         as_user(ALICE, write_all)
-        m.wait_until(lambda: self.pool_mib() > 4 * len(WAYS), 10, "the pool")
+        m.wait_until(lambda: self.status()["dead_bytes"] == 0, 10, "all of it is free")
+        self.assertGreater(self.pool_mib(), 4 * len(WAYS))
+
+    def status(self):
+        return json.loads(read(self.path(".spillfs/status")))
 
     def pool_mib(self):
-        return json.loads(read(self.path(".spillfs/status")))["pool_bytes"] // MIB
+        return self.status()["pool_bytes"] // MIB
 
     def look(self, path, what):
         """Every byte of the file, in each way, and the rest of its last page."""

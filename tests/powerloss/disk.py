@@ -59,12 +59,12 @@ def file_system(image, mountpoint, options="rw"):
     device = run("losetup", "--find", "--show", image)
     try:
         run("mount", "-t", "ext4", "-o", options, device, mountpoint)
-        try:
-            yield mountpoint
-        finally:
-            run("umount", mountpoint)
     finally:
-        run("losetup", "--detach", device)
+        run("losetup", "--detach", device)  # once nothing uses it any more, whoever dies
+    try:
+        yield mountpoint
+    finally:
+        run("umount", mountpoint)
 
 
 class RecordingDisk:

@@ -18,7 +18,7 @@ import tempfile
 import traceback
 
 from disk import FLUSH, PAGE, SECTOR, Log, RecordingDisk, Replay, another_boot, file_system, m
-from disk import make_file_system, unshare_mounts
+from disk import make_file_system, run as run_command, unshare_mounts
 from history import History
 from load import make_folders, work
 from verify import Verifier, end, is_expected
@@ -58,7 +58,7 @@ def record(run, folder):
             try:
                 store.mount(prefix=preload)
                 make_folders(store.path, history, WRITERS)
-                os.sync()
+                run_command("sync", "--file-system", ext4)
                 start = disk.position()
                 work(store.path, history, disk.position, run.seconds, run.seed)
                 stop = disk.position()
@@ -87,7 +87,8 @@ def lose_power(run):
     """Counts of what was found at all points, by class, and lines about what is not expected."""
     m.limit_time(120 + 10 * run.points)
     chance = random.Random(run.seed)
-    where = "/dev/shm" if os.path.isdir("/dev/shm") else None  # images are copied often
+    shm = "/dev/shm"  # images are copied often
+    where = shm if os.path.isdir(shm) and m.free_bytes(shm) > 4 << 30 else None
     folder = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-power-", dir=where))
     try:
         history, start, stop = record(run, folder)

@@ -50,8 +50,8 @@ def main(store, temporary):
     assert deleted > 0, "plasma did not fall back to the mount"
 
     del pinned, refs, ref, array
-    m.wait_until(lambda: not spilled_files(path), 10, "the files vanish")
-    m.wait_until(lambda: m.free_bytes(path) > free_before - (64 << 20), 10, "the space comes back")
+    m.wait_until(lambda: not spilled_files(path), 30, "the files vanish")
+    m.wait_until(lambda: m.free_bytes(path) > free_before - (64 << 20), 30, "the space comes back")
     ray.shutdown()
     print("== files gone, space back", flush=True)
 

@@ -263,7 +263,7 @@ class Notify(unittest.TestCase):
             pipe.write(text)
         self.assertEqual(self.store.process.wait(30), 0, self.store.log())
         self.assertFalse(m.is_mounted(self.store.path))
-        self.assertEqual(self.manager.kept, {})
+        m.wait_until(lambda: not self.manager.kept, 10, "nothing is kept")
         self.store.check()
 
     def test_a_new_mount_where_what_was_kept_can_not_be_used(self):

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,8 +23,6 @@ UNIT = "spillfs@test.service"
 FOR_THE_TEST = """
 [Unit]
 StartLimitBurst=50
-[Service]
-WatchdogSec=4
 """
 THRESHOLD = 44  # of systemd's 100 points of exposure
 
@@ -54,6 +51,15 @@ class Service(unittest.TestCase):
         names = [f"{name} = \"{cls.data / path}\"" for name, path in
                  (("store", "store"), ("mountpoint", "mnt"))]
         cls.machine.inside("/etc/spillfs/test.toml").write_text("\n".join([*names, *lines, ""]))
+
+    def drop_in(self, line):
+        """The unit has this line, too, until the test ends."""
+        later = self.machine.inside("/run/systemd/system") / f"{UNIT}.d"
+        later.mkdir(parents=True, exist_ok=True)
+        (later / "later.conf").write_text(f"[Service]\n{line}\n")
+        self.machine.run("systemctl", "daemon-reload")
+        if line:
+            self.addCleanup(self.drop_in, "")
 
     def setUp(self):
         self.configure()
@@ -238,24 +244,16 @@ class Service(unittest.TestCase):
         def mounts():
             return pathlib.Path(f"/proc/{self.machine.pid}/mountinfo").read_text()
 
-        def start_again():
-            shutil.rmtree(later)
-            self.machine.run("systemctl", "daemon-reload")
-            self.ctl("start")
-
         (self.mount / "file").write_bytes(b"x")
-        later = self.machine.inside("/run/systemd/system") / f"{UNIT}.d"
-        later.mkdir(parents=True)
-        self.addCleanup(shutil.rmtree, later, ignore_errors=True)
-        (later / "later.conf").write_text("[Service]\nRestartSec=100\n")
-        self.machine.run("systemctl", "daemon-reload")
+        self.drop_in("RestartSec=100")
         supervisor, _ = self.processes()
         os.kill(supervisor, signal.SIGKILL)
         m.wait_until(lambda: self.show("SubState") == "auto-restart", 20, "there is none")
         self.assertIn("fuse.spillfs", mounts())
         self.ctl("stop")
         m.wait_until(lambda: "fuse.spillfs" not in mounts(), 20, "it is cleared away")
-        start_again()
+        self.drop_in("")
+        self.ctl("start")
         self.assertEqual((self.mount / "file").read_bytes(), b"x")
 
     def test_both_die(self):
@@ -265,6 +263,8 @@ class Service(unittest.TestCase):
             self.wait_for_another_daemon()
 
     def test_a_worker_that_stands_still(self):
+        self.drop_in("WatchdogSec=4")
+        self.ctl("restart")
         with self.goes_on():
             _, worker = self.processes()
             os.kill(worker, signal.SIGSTOP)

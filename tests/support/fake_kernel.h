@@ -10,9 +10,35 @@
 #include <vector>
 
 #include "fs/volume.h"
+#include "storage/base/mutex.h"
 #include "tests/support/test_store.h"
 
 namespace spillfs::tests {
+
+// Reclaim asks from a thread of its own.
+class HeldInodes {
+ public:
+  void insert(InodeId id) {
+    MutexLock lock(mutex_);
+    ids_.insert(id);
+  }
+  void erase(InodeId id) {
+    MutexLock lock(mutex_);
+    ids_.erase(id);
+  }
+  void clear() {
+    MutexLock lock(mutex_);
+    ids_.clear();
+  }
+  [[nodiscard]] bool contains(InodeId id) {
+    MutexLock lock(mutex_);
+    return ids_.contains(id);
+  }
+
+ private:
+  Mutex mutex_;
+  std::set<InodeId> ids_ GUARDED_BY(mutex_);
+};
 
 class FakeKernel {
  public:
@@ -26,10 +52,18 @@ class FakeKernel {
             .direct_writes = true};
   }
 
+  // As at the start of another mount.
+  void forget() {
+    lent.clear();
+    last = refusal = 0;
+    held.clear();
+    told.clear();
+  }
+
   std::set<int> lent;         // the numbers in use
   int last = 0;               // the last number it gave
   int refusal = 0;            // this error instead of a number
-  std::set<InodeId> held;     // inodes it knows
+  HeldInodes held;            // inodes it knows
   std::vector<InodeId> told;  // to drop their attributes
 
  private:

@@ -26,8 +26,10 @@ def own_mounts(*programs, also=()):
         os.environ[INSIDE] = "yes"
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", *also,
                               sys.executable, *sys.argv])
-    for path in m.spillfs_mounts():
-        run("umount", "--lazy", path)
+    # Tests beside this one end theirs, which may take ours away meanwhile.
+    m.wait_until(lambda: not [subprocess.run(["umount", "--lazy", path], check=False,
+                                             capture_output=True) for path in m.spillfs_mounts()],
+                 20, "no other mounts")
 
 
 def _cgroup2():

@@ -20,7 +20,14 @@ import time
 SKIPPED = 77
 PROGRAM = os.environ.get("SPILLFS", "build/spillfs")
 LEAKS = pathlib.Path(__file__).resolve().with_name("leaks.txt")
+# Its end is ours: a test that is killed leaves no mount behind.
+DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+# Of the services and proxies that this machine has, mounts are to know nothing.
+for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"):
+    os.environ.pop(name, None)
+os.environ["no_proxy"] = ",".join(filter(None, (os.environ.get("no_proxy"), "127.0.0.1,localhost")))
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={LEAKS}:print_suppressions=0")
+PATIENCE = 3  # a slow or busy machine takes so much longer than what is waited for here
 SUSPICIOUS = ("[error]", "[critical]", "Sanitizer", "runtime error:")
 
 
@@ -37,8 +44,8 @@ def need_fuse():
 
 
 def limit_time(seconds):
-    """Ends the process with a trace of every thread when the test takes longer."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
+    """Ends the process with a trace of every thread when the test takes longer, times PATIENCE."""
+    faulthandler.dump_traceback_later(seconds * PATIENCE, exit=True)
 
 
 def run_with_ray():
@@ -53,6 +60,8 @@ def run_with_ray():
 
 
 def wait_until(condition, seconds, what, pause=0.05):
+    """Fails after seconds * PATIENCE."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -106,12 +115,14 @@ class Mounted:
     def log_path(self):
         return self.root / "spillfs.log"
 
-    def mount(self, *more, prefix=()):
+    def mount(self, *more, prefix=(), log=None):
+        """`log`: a descriptor for what it prints, else log_path()."""
         both = ",".join(filter(None, (os.environ.get("SPILLFS_MOUNT_OPTIONS"), self.options)))
         options = ["-o", both] if both else []
-        with open(self.log_path(), "ab") as log:
+        with open(self.log_path(), "ab") as own:
+            log = own if log is None else log
             self.process = subprocess.Popen(
-                [*prefix, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],
+                [*prefix, *DIES_WITH_US, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: is_mounted(self.path) and self.serves() or self.ended(), 30, "mounted",
                    self.pause)

@@ -292,7 +292,7 @@ class FaultyStore {
       options.write_behind = 32 * kKiB;
     }
     auto volume = SPILLFS_TRY(store_.open(std::move(options)));
-    kernel_ = {};
+    kernel_.forget();
     if (mode_ == Mode::kPassthrough) volume->set_kernel(kernel_.side());
     return volume;
   }

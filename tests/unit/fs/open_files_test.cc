@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -273,7 +274,10 @@ TEST_F(OpenFilesTest, AKilledProcessLeavesNoHalfRow) {
     const auto table = create();
     const auto row = table->add(file_of(1)).value();
     const pid_t child = ::fork();
-    if (child == 0) work(*table, row);
+    if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      work(*table, row);
+    }
     ASSERT_GT(child, 0);
     while (table->highest_backing() < kills * 7) std::this_thread::yield();
     ASSERT_EQ(::kill(child, SIGKILL), 0);

@@ -59,9 +59,9 @@ Result<> put(RocksdbIndex& index, std::uint64_t id) {
                        .totals = {.charged = 1, .inodes = 1}});
 }
 
-// Until the index takes changes, for ten seconds at most.
+// Until the index takes changes, for a minute at most: RocksDB itself may try every five seconds.
 bool comes_back(const RocksdbIndex& index) {
-  for (int i = 0; i < 1000 && !index.trouble().empty(); ++i) {
+  for (int i = 0; i < 6000 && !index.trouble().empty(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return index.trouble().empty();

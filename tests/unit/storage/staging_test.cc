@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,7 @@ class LeftInStaging : public testing::Test {
   [[nodiscard]] pid_t start(const std::function<void(Staging&)>& work) const {
     const pid_t child = ::fork();
     if (child != 0) return child;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     auto staging = Staging::create(memory(), kSize).value();
     work(*staging);
     ::_exit(1);
