@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -43,8 +44,10 @@ sigset_t supervisor_signals() { return set_of({SIGTERM, SIGINT, SIGHUP, SIGUSR2,
 // What comes when a worker that was killed has ended.
 enum class Then : std::uint8_t { kAnother, kUpgrade, kLeave };
 
-// After so many in a row that did not live there is no point in another one.
+// After so many in a row that did not live there is no point in another one: 2.5 s, and a minute
+// where the last one lacked space or memory.
 constexpr unsigned kMostEarlyDeaths = 8;
+constexpr unsigned kMostShortages = 65;
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::seconds kUpgradePatience{60};
 constexpr unsigned kMostForks = 9;  // while there are no processes or no memory: 10 s
@@ -246,7 +249,7 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
   if (!may_restart_ || (stopping_ && std::exchange(died_stopping_, true))) return end(how);
   early_deaths_ = worker_.has_lived([this] { return tell(); }) ? 0 : early_deaths_ + 1;
-  if (early_deaths_ >= kMostEarlyDeaths) {
+  if (early_deaths_ >= (worker_.lacked_something() ? kMostShortages : kMostEarlyDeaths)) {
     return end(fmt::format("{}, as {} before it did", how, early_deaths_ - 1));
   }
   spdlog::warn("the worker of {} died ({}): another goes on", plan_.mountpoint, how);
@@ -256,7 +259,10 @@ std::optional<ExitCode> Supervisor::worker_ended(int status) {
 }
 
 bool Supervisor::restart() {
-  if (early_deaths_ > 1) std::this_thread::sleep_for(kFirstPause * (1U << early_deaths_));
+  if (early_deaths_ > 1) {
+    const unsigned doublings = std::min(early_deaths_, kMostEarlyDeaths - 1);
+    std::this_thread::sleep_for(kFirstPause * (1U << doublings));
+  }
   ++counts_->restarts;
   for (unsigned tries = 1; tries <= kMostForks; ++tries) {
     const auto forked = fork_worker(Volume::Start::kRestart);

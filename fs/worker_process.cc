@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <utility>
@@ -71,6 +73,12 @@ Result<WorkerProcess::Clock::time_point> WorkerProcess::await(
 bool WorkerProcess::has_lived(const std::function<std::chrono::milliseconds()>& pause) {
   if (!serves_ && !await({}, pause)) spdlog::error("{}", describe(serves_.error()));
   return serves_ && Clock::now() - *serves_ >= kLived;
+}
+
+bool WorkerProcess::lacked_something() const {
+  constexpr std::array kShortages{ENOSPC, EDQUOT, ENOMEM, EAGAIN, EMFILE, ENFILE};
+  return !serves_ &&
+         std::find(kShortages.begin(), kShortages.end(), serves_.error().code) != kShortages.end();
 }
 
 bool WorkerProcess::is_slow_to_end() {

@@ -39,6 +39,8 @@ class WorkerProcess {
                                   const std::function<std::chrono::milliseconds()>& pause);
   // Of the one that has ended last: whether it came to serve and then went on for a while.
   bool has_lived(const std::function<std::chrono::milliseconds()>& pause);
+  // Of that one: whether it lacked what there may be again, such as space or memory.
+  [[nodiscard]] bool lacked_something() const;
   // To be asked while its end is waited for: true once, when that takes long.
   bool is_slow_to_end();
 

@@ -199,6 +199,28 @@ class Faults(cases.OnStores):
         m.wait_until((store.store / "ballast").exists, 10, "what is set aside for the next time")
         self.ended_well(store)
 
+    def test_a_restart_without_space(self):
+        """Not even what was set aside for it is left: clients wait until there is some."""
+        disk, _ = self.loop_disk(64, self.folder())
+        data = self.folder()
+        self.addCleanup(run, "rm", "-rf", data / "segments", data / "recycle")
+        store = self.mounted(f"data={data}", disk)
+        if not store.goes_on():
+            self.skipTest("this kernel can't send requests again")
+        (store.path / "kept").write_bytes(PIECE * 6)
+        fill(disk / "hog")
+        (store.store / "ballast").unlink()
+        fill(disk / "more")
+        store.log_lines_allowed = ("No space left",)
+        os.kill(store.worker(), signal.SIGKILL)
+        room = threading.Timer(6, (disk / "hog").unlink)  # 2.5 s are for eight attempts
+        room.start()
+        self.assertEqual((store.path / "kept").read_bytes(), PIECE * 6)
+        room.join()
+        self.assertGreater(store.status()["restarts"], 8)
+        (store.path / "another").write_bytes(b"x")
+        self.ended_well(store)
+
     def test_a_stuck_disk(self):
         """What waits for it is told of while it does; then it goes on."""
         stuck, _ = self.loop_disk(128, self.folder())
