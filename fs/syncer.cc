@@ -64,7 +64,7 @@ void Syncer::loop() {
 void Syncer::serve(std::vector<Request>& group) {
   std::map<SegmentId, Result<>> files;
   std::vector<Result<>> results;
-  for (const Request& request : group) {
+  for (Request& request : group) {
     Result<> result;
     if (request.file != nullptr) {
       const SegmentId segment = request.location.segment;
@@ -74,6 +74,8 @@ void Syncer::serve(std::vector<Request>& group) {
     }
     if (result && request.then) result = request.then();
     results.push_back(std::move(result));
+    request.then = nullptr;  // whoever is answered finds nothing of its file held
+    request.file.reset();
   }
   const Result<> indexed = index_.sync();
   for (std::size_t i = 0; i < group.size(); ++i) {
