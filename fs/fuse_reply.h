@@ -4,8 +4,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include <exception>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -13,6 +11,7 @@
 
 #include "fs/fuse_api.h"
 #include "fs/fuse_ops.h"
+#include "fs/guarded.h"
 
 namespace spillfs::fs {
 
@@ -32,18 +31,6 @@ inline FuseContext& context_of(fuse_req_t request) {
   return *static_cast<FuseContext*>(fuse_req_userdata(request));
 }
 inline Volume& volume_of(fuse_req_t request) { return *context_of(request).volume; }
-
-// What `call` returns; an exception becomes an Error here.
-template <class Call>
-auto guarded(Call& call) -> decltype(call()) {
-  try {
-    return call();
-  } catch (const std::bad_alloc&) {
-    return fail(ENOMEM, "out of memory");
-  } catch (const std::exception& exception) {
-    return fail(EIO, std::string("exception: ") + exception.what());
-  }
-}
 
 inline void reply_with(fuse_req_t request, Result<>& /*done*/) { fuse_reply_err(request, 0); }
 void reply_with(fuse_req_t request, Result<std::string>& text);  // of a symlink

@@ -23,6 +23,7 @@
 #include "fs/directory_sizes.h"
 #include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
+#include "fs/guarded.h"
 #include "fs/heartbeat.h"
 #include "fs/memory_pressure.h"
 #include "fs/metrics.h"
@@ -273,17 +274,6 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   return {};
 }
 
-// No memory, no more threads.
-Result<> without_exceptions(const std::function<Result<>()>& call) {
-  try {
-    return call();
-  } catch (const std::system_error& error) {
-    return fail(error.code().value(), error.what());
-  } catch (const std::exception& error) {
-    return fail(ENOMEM, error.what());
-  }
-}
-
 void tell_failure(int pipe, const Error& error) {
   const std::string text = fmt::format("{}\n{}", error.code, error.context);
   if (::write(pipe, text.data(), text.size()) < 0) spdlog::error("{}", describe(error));
@@ -340,13 +330,13 @@ Result<SupervisorCounts*> map_counts(const Fd& memory) {
 }
 
 void be_worker(WorkerStart start, Fd ready) {
-  const auto done = without_exceptions([&] {
-    return run_worker(std::move(start), [&ready] {
-      const auto now = std::chrono::steady_clock::now().time_since_epoch();
-      const std::string text = fmt::format("+{}", now / std::chrono::nanoseconds(1));
-      if (::write(ready.get(), text.data(), text.size()) > 0) ready.reset();
-    });
-  });
+  const auto tell = [&ready] {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const std::string text = fmt::format("+{}", now / std::chrono::nanoseconds(1));
+    if (::write(ready.get(), text.data(), text.size()) > 0) ready.reset();
+  };
+  const auto run = [&] { return run_worker(std::move(start), tell); };
+  const auto done = guarded(run);
   if (!done && ready) tell_failure(ready.get(), done.error());
   if (!done && !ready) spdlog::error("{}", describe(done.error()));
   spdlog::shutdown();
