@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include <array>
-#include <csignal>
+
+#include "fs/signal_set.h"
 
 namespace spillfs::fs {
 
@@ -26,8 +27,7 @@ Result<ChildProgram> start_program(const std::string& program, std::vector<std::
   ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
+  const sigset_t none = signal_set({});
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   std::vector<char*> argv;

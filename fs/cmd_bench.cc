@@ -16,6 +16,7 @@
 
 #include "fs/commands.h"
 #include "fs/human.h"
+#include "fs/signal_set.h"
 #include "fs/which_mount.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
@@ -57,10 +58,7 @@ class Playground {
 
  private:
   explicit Playground(std::string folder) : folder_(std::move(folder)) {
-    sigset_t ours;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGTERM);
+    const sigset_t ours = signal_set({SIGINT, SIGTERM});
     ::pthread_sigmask(SIG_BLOCK, &ours, &before_);
   }
   const std::string folder_;

@@ -7,17 +7,11 @@
 #include <iterator>
 #include <utility>
 
+#include "fs/signal_set.h"
 #include "storage/external/object_url.h"
 
 namespace spillfs::fs {
 namespace {
-
-sigset_t held_back() {
-  sigset_t set;
-  ::sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set, signal);
-  return set;
-}
 
 // The JSON itself; "@file" is read.
 Result<std::string> config_text(const std::string& config) {
@@ -32,7 +26,7 @@ Result<std::string> config_text(const std::string& config) {
 }  // namespace
 
 Interruption::Interruption() {
-  const sigset_t set = held_back();
+  const sigset_t set = signal_set({SIGINT, SIGTERM, SIGHUP});
   ::pthread_sigmask(SIG_BLOCK, &set, &before_);
 }
 

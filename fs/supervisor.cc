@@ -12,7 +12,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <thread>
 #include <tuple>
@@ -26,20 +25,14 @@
 #include "fs/process_shield.h"
 #include "fs/restart_job.h"
 #include "fs/service_manager.h"
+#include "fs/signal_set.h"
 #include "fs/successor.h"
 #include "fs/worker_process.h"
 
 namespace spillfs::fs {
 namespace {
 
-sigset_t set_of(std::initializer_list<int> signals) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : signals) sigaddset(&set, signal);
-  return set;
-}
-
-sigset_t supervisor_signals() { return set_of({SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}); }
+sigset_t supervisor_signals() { return signal_set({SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}); }
 
 // What comes when a worker that was killed has ended.
 enum class Then : std::uint8_t { kAnother, kUpgrade, kLeave };
@@ -318,7 +311,7 @@ Result<> Supervisor::prepare_upgrade() {
     plan_.given = SPILLFS_TRY(read_again(plan_.config_file, plan_.given));
     plan_.options = SPILLFS_TRY(parse_options(plan_.given));
   }
-  return probe_program(program_, hand_over(), [this] { next_signal(set_of({SIGCHLD})); });
+  return probe_program(program_, hand_over(), [this] { next_signal(signal_set({SIGCHLD})); });
 }
 
 void Supervisor::upgrade_failed(const Error& why) {

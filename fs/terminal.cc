@@ -10,6 +10,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "fs/signal_set.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -43,9 +45,7 @@ std::string fit_line(const std::string& line, std::size_t columns) {
 }  // namespace
 
 Terminal::Terminal() {
-  sigset_t ours;
-  sigemptyset(&ours);
-  for (const int signal : {SIGINT, SIGTERM, SIGWINCH}) sigaddset(&ours, signal);
+  const sigset_t ours = signal_set({SIGINT, SIGTERM, SIGWINCH});
   ::pthread_sigmask(SIG_BLOCK, &ours, &before_);
   signals_ = Fd(::signalfd(-1, &ours, SFD_CLOEXEC));
   screen_ = ::isatty(STDOUT_FILENO) == 1 && ::tcgetattr(STDIN_FILENO, &settings_) == 0;

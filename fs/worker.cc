@@ -34,6 +34,7 @@
 #include "fs/process_shield.h"
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
+#include "fs/signal_set.h"
 #include "index/rocksdb_index.h"
 #include "storage/base/pause.h"
 #include "storage/segments.h"
@@ -106,13 +107,7 @@ std::string config_of(const WorkerStart& start) {
 // Turns SIGTERM into stop(); all threads have signals() blocked.
 class StopOnSignal {
  public:
-  static sigset_t signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, kEnd);
-    return set;
-  }
+  static sigset_t signals() { return signal_set({SIGTERM, kEnd}); }
   explicit StopOnSignal(FuseSession& session)
       : thread_([&session](const std::stop_token& stop) {
           const sigset_t waited_for = signals();
