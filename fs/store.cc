@@ -245,7 +245,7 @@ Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::u
 
 bool Store::has_ballast() const {
   struct stat there {};
-  return ::stat((path_ + "/ballast").c_str(), &there) == 0;
+  return ::stat(ballast_path().c_str(), &there) == 0;
 }
 
 bool Store::has_room_for_ballast() const {
@@ -255,7 +255,7 @@ bool Store::has_room_for_ballast() const {
 }
 
 Result<> Store::keep_ballast() const {
-  const std::string name = path_ + "/ballast";
+  const std::string name = ballast_path();
   const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return fail_errno(errno, "open " + name);
   const int result = ::posix_fallocate(file.get(), 0, kBallast);
@@ -265,7 +265,7 @@ Result<> Store::keep_ballast() const {
 }
 
 bool Store::drop_ballast() const {
-  if (::unlink((path_ + "/ballast").c_str()) != 0) return false;
+  if (::unlink(ballast_path().c_str()) != 0) return false;
   spdlog::warn("the index's file system is full: gave the ballast up so that deletes go on");
   return true;
 }

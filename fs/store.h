@@ -73,6 +73,7 @@ class Store {
 
  private:
   Store() = default;
+  [[nodiscard]] std::string ballast_path() const { return path_ + "/ballast"; }
   static Result<Store> locked(const std::string& path);
   Result<> read();
   Result<> create(const std::vector<std::string>& data);

@@ -170,7 +170,7 @@ Result<> prepare_process(pid_t supervisor) {
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C is the supervisor's to handle
   const sigset_t waited_for = StopOnSignal::signals();
   ::pthread_sigmask(SIG_BLOCK, &waited_for, nullptr);
-  shield_process();
+  shield_process();  // a supervisor of an older version has not
   return {};
 }
 
