@@ -75,9 +75,8 @@ class Helpers(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def flags(self):
-        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-            return next(line.split()[5].split(",") for line in mounts
-                        if line.split()[4] == str(self.path))
+        return next(line.split()[5].split(",") for mountpoint, line in m.mounts()
+                    if mountpoint == str(self.path))
 
     def config(self):
         return (self.path / ".spillfs/config").read_text()

@@ -105,6 +105,7 @@ class Metrics(cases.OnStores):
                                errno="ENODATA"), 3)
         self.assertEqual(moved(times + "_count", operation="fsync"), 1)
         self.assertEqual(moved("spillfs_sync_requests_total"), 1)
+        self.assertEqual(after.value("spillfs_open_handles"), 1)
         self.assertEqual(after.value("spillfs_waiting_requests"), 0)
         m.wait_until(lambda: self.scrape(store).value("spillfs_inodes") == before.value(
             "spillfs_inodes") + 4, 10, "four files")
@@ -231,7 +232,7 @@ class Metrics(cases.OnStores):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertEqual(shown.stdout.count(f"spillfs {store.path}"), 2)
         self.assertNotIn("\033", shown.stdout)
-        rates = re.findall(r"^statfs +(\d+\.\d)(?: +[\d.]+ [mu]?s){2} +\S+ \S+$", shown.stdout, re.M)
+        rates = re.findall(r"^statfs +(\d+\.\d)(?: +(?:\d+ us|\d+\.\d ms)){2} +\S+ \S+$", shown.stdout, re.M)
         self.assertEqual(len(rates), 2, shown.stdout)
         self.assertGreater(float(rates[0]), 1)
         self.assertRegex(shown.stdout, rf"(?m)^{os.getpid()} +python\S* +\d")

@@ -52,14 +52,6 @@ class FakeKernel {
             .direct_writes = true};
   }
 
-  // As at the start of another mount.
-  void forget() {
-    lent.clear();
-    last = refusal = 0;
-    held.clear();
-    told.clear();
-  }
-
   std::set<int> lent;         // the numbers in use
   int last = 0;               // the last number it gave
   int refusal = 0;            // this error instead of a number

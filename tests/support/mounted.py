@@ -76,9 +76,14 @@ def free_port():
         return found.getsockname()[1]
 
 
+def mounts():
+    """Mountpoint and the whole line of each that this process sees."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+        return [(line.split()[4], line) for line in lines]
+
+
 def is_mounted(path):
-    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-        return any(line.split()[4] == str(path) for line in mounts)
+    return any(mountpoint == str(path) for mountpoint, _ in mounts())
 
 
 def free_bytes(path):
@@ -87,8 +92,7 @@ def free_bytes(path):
 
 
 def spillfs_mounts():
-    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-        return [line.split()[4] for line in mounts if " - fuse.spillfs " in line]
+    return [mountpoint for mountpoint, line in mounts() if " - fuse.spillfs " in line]
 
 
 def spillfs(*arguments, program=PROGRAM, **options):
@@ -122,7 +126,8 @@ class Mounted:
         with open(self.log_path(), "ab") as own:
             log = own if log is None else log
             self.process = subprocess.Popen(
-                [*prefix, *DIES_WITH_US, PROGRAM, "mount", str(self.store), str(self.path), "-f", *options, *more],
+                [*prefix, *DIES_WITH_US, PROGRAM, "mount", str(self.store), str(self.path), "-f",
+                 *options, *more],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: is_mounted(self.path) and self.serves() or self.ended(), 30, "mounted",
                    self.pause)

@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -292,16 +293,16 @@ class FaultyStore {
       options.write_behind = 32 * kKiB;
     }
     auto volume = SPILLFS_TRY(store_.open(std::move(options)));
-    kernel_.forget();
-    if (mode_ == Mode::kPassthrough) volume->set_kernel(kernel_.side());
+    kernel_.emplace();
+    if (mode_ == Mode::kPassthrough) volume->set_kernel(kernel_->side());
     return volume;
   }
   // The kernel's own writes do not fail.
   Side side(fs::Volume& volume) const { return {.volume = volume, .backing = &whole_}; }
-  std::size_t lent() const { return kernel_.lent.size(); }
+  std::size_t lent() const { return kernel_->lent.size(); }
   // The mode in which files have been written.
   Mode uses(fs::Volume& volume) const {
-    if (kernel_.last != 0) return Mode::kPassthrough;
+    if (kernel_->last != 0) return Mode::kPassthrough;
     return volume.status().direct_files != 0 ? Mode::kDirect : Mode::kCached;
   }
   // SIGKILL: nothing is written any more.
@@ -318,7 +319,7 @@ class FaultyStore {
   const Mode mode_;
   const TestStore whole_;
   TestStore store_ = whole_;
-  FakeKernel kernel_;
+  std::optional<FakeKernel> kernel_{std::in_place};  // another one for each mount
 };
 
 // The Volume after the fault: reads all, writes on, and counts what a fresh start would count.
