@@ -4,39 +4,24 @@
 // not depend on it.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string>
 #include <thread>
 
-#include "fs/metrics_address.h"
-
-namespace httplib {
-class Server;
-}
+#include "fs/metrics_http.h"
+#include "fs/metrics_listener.h"
 
 namespace spillfs::fs {
 
 class MetricsServer {
  public:
-  // Called from its threads.
-  struct Sources {
-    std::function<std::string()> metrics;
-    std::function<std::string()> trouble;  // why the mount does not answer; empty when it does
-  };
-  MetricsServer(MetricsAddress address, Sources sources);
-  ~MetricsServer();
-  MetricsServer(const MetricsServer&) = delete;
-  MetricsServer& operator=(const MetricsServer&) = delete;
+  MetricsServer(std::unique_ptr<MetricsListener> listener, MetricsHttp::Sources sources);
 
  private:
-  Result<> bind();
-  void serve(const std::stop_token& stop);
+  Result<> serve(const std::stop_token& stop);
 
-  const MetricsAddress address_;
-  const std::unique_ptr<httplib::Server> server_;
-  bool has_socket_ = false;  // made by us; the thread's until it has ended
-  std::jthread thread_;
+  const std::unique_ptr<MetricsListener> listener_;
+  const MetricsHttp::Sources sources_;
+  const std::jthread thread_;
 };
 
 }  // namespace spillfs::fs

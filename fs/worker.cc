@@ -143,18 +143,26 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
   return {};
 }
 
+// Null: metrics are not asked for over HTTP.
+std::unique_ptr<MetricsListener> listener_of(const MountOptions& options) {
+  auto address = parse_metrics_address(options.metrics);
+  return address ? std::make_unique<MetricsListener>(*std::move(address)) : nullptr;
+}
+
 // Gives the metrics to others while it lives.
 struct Published {
   std::optional<MetricsServer> server;
   std::optional<MetricsFile> file;
 };
 
-void publish(const StatusSources& from, Published& published) {
+void publish(const StatusSources& from, std::unique_ptr<MetricsListener> listener,
+             Published& published) {
   const MountOptions& options = from.start.options;
-  if (const auto address = parse_metrics_address(options.metrics); address) {
+  if (listener) {
     published.server.emplace(
-        *address, MetricsServer::Sources{.metrics = [&from] { return metrics_text(from); },
-                                         .trouble = [&from] { return mount_trouble(from); }});
+        std::move(listener),
+        MetricsHttp::Sources{.metrics = [&from] { return metrics_text(from); },
+                             .trouble = [&from] { return mount_trouble(from); }});
   }
   if (!options.metrics_file.empty()) {
     published.file.emplace(options.metrics_file, [&from] { return mount_metrics_text(from); });
@@ -212,6 +220,7 @@ void keep_ballast(const Store& store, const std::stop_token& stop) {
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   SPILLFS_TRY(prepare_process(start.supervisor));
+  auto listener = listener_of(start.options);
   Heartbeat heartbeat(*start.counts);
   KernelFeatures kernel = features_of(start.init, start.options.without);
   const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
@@ -256,7 +265,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   table.note_backing(probed);  // the volume has given back what was beyond the highest known
   const Heartbeat::Proof proof(heartbeat, *volume, slow);
   Published published;
-  publish(sources, published);
+  publish(sources, std::move(listener), published);
   const StopOnSignal stop(*session);
   const std::jthread ballast(
       [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
