@@ -8,16 +8,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <thread>
 
-namespace spillfs::fs {
+#include "fs/reap_runner.h"
 
-struct BackgroundReapOptions {
-  std::string mountpoint;
-  std::chrono::seconds older_than{3600};
-};
+namespace spillfs::fs {
 
 // What was removed so far.
 struct Reaped {
@@ -27,15 +23,16 @@ struct Reaped {
 
 class BackgroundReaper {
  public:
-  // `reaped` outlives it.
-  BackgroundReaper(BackgroundReapOptions options, Reaped& reaped);
+  // Both outlive it; the runner is its thread's alone.
+  BackgroundReaper(ReapRunner& runner, std::chrono::seconds older_than, Reaped& reaped);
 
  private:
   void run(const std::stop_token& stop);
   void reap(const std::stop_token& stop);
   void take_line(std::string_view line);
 
-  const BackgroundReapOptions options_;
+  ReapRunner& runner_;
+  const std::chrono::seconds older_than_;
   Reaped& reaped_;
   std::jthread thread_;
 };

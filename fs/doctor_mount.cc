@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "fs/doctor.h"
 #include "fs/human.h"
@@ -110,6 +113,28 @@ void examine_health(const nlohmann::json& status, Findings& findings) {
   }
 }
 
+// One of an older version says nothing of it.
+void examine_rights(const nlohmann::json& status, Findings& findings) {
+  const auto rights = status.value("rights", nlohmann::json::object());
+  const std::string sandbox = status.value("sandbox", "");
+  if (sandbox.empty() || !rights.is_object()) return;
+  const auto worker = rights.value("worker", nlohmann::json::object());
+  const auto capabilities = worker.value("capabilities", std::vector<std::string>());
+  const bool limited = worker.value("no_new_privileges", false);
+  const std::string found = fmt::format(
+      "the worker has {}, {} new privileges, system call filter {}, OOM score {}",
+      capabilities.empty() ? "no capabilities" : fmt::format("{}", fmt::join(capabilities, " ")),
+      limited ? "no" : "may get", sandbox, worker.value("oom_score_adj", 0));
+  if (sandbox == "on" && limited) {
+    findings.push_back({Level::kOk, "rights", found, ""});
+  } else {
+    findings.push_back({Level::kWarn, "rights", found,
+                        sandbox == "off: sandbox=no"
+                            ? "mount with sandbox=yes, unless a debugger needs it so"
+                            : "use a kernel with seccomp filters (CONFIG_SECCOMP_FILTER)"});
+  }
+}
+
 }  // namespace
 
 void examine_mount(const std::string& mountpoint, Findings& findings) {
@@ -124,6 +149,7 @@ void examine_mount(const std::string& mountpoint, Findings& findings) {
                                   status.value("version", "")),
                       ""});
   examine_health(status, findings);
+  examine_rights(status, findings);
   for (const auto& directory : status.value("data_directories", nlohmann::json::array())) {
     if (directory.is_string()) examine_disk(directory.get<std::string>(), findings);
   }

@@ -193,6 +193,10 @@ void close_backing(int fuse, int backing_id) {
   ::ioctl(fuse, kBackingClose, &id);  // fails only when the connection is gone, and the id with it
 }
 
+std::vector<unsigned long> device_calls() {
+  return {kBackingOpen, kBackingClose, FUSE_DEV_IOC_CLONE};
+}
+
 RequestNumber number_of(Bytes request) {
   if (request.size() < sizeof(fuse_in_header)) return {};
   const std::uint64_t unique = load<fuse_in_header>(request).unique;

@@ -42,6 +42,8 @@ Result<KernelFeatures> probe_kernel();
 // (FUSE_DEV_IOC_BACKING_OPEN); returns the id that replies name it by. EPERM without CAP_SYS_ADMIN.
 Result<int> open_backing(int fuse, int file);
 void close_backing(int fuse, int backing_id);
+// The ioctl(2) requests that a session makes of /dev/fuse.
+std::vector<unsigned long> device_calls();
 
 // Whose number a raw request has. One that a process before this one took and did not answer comes
 // again under the same number.

@@ -132,11 +132,22 @@ Result<> set_write(MountOptions& options, std::string_view text) {
   return {};
 }
 
-Result<> set_background_checksums(MountOptions& options, std::string_view text) {
-  if (text != "yes" && text != "no")
-    return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
-  options.background_checksums = text == "yes";
-  return {};
+OptionSpec yes_no_option(std::string_view name, std::string_view help, bool MountOptions::*field) {
+  const auto set = [=](MountOptions& options, std::string_view text) -> Result<> {
+    if (text != "yes" && text != "no") {
+      return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
+    }
+    options.*field = text == "yes";
+    return {};
+  };
+  return {.name = name,
+          .kind = OptionKind::kYesNo,
+          .value = "YESNO",
+          .fallback = "yes",
+          .help = help,
+          .set = set,
+          .show = [=](const MountOptions& o) { return std::string(o.*field ? "yes" : "no"); },
+          .words = {"yes", "no"}};
 }
 
 Result<> set_without(MountOptions& options, std::string_view text) {
@@ -253,14 +264,9 @@ std::vector<OptionSpec> way_options() {
       size_option("read_ahead", "4MiB",
                   "how far the kernel reads ahead where there is no passthrough", &O::read_ahead,
                   {0, kGiB}),
-      {.name = "background_checksums",
-       .kind = OptionKind::kYesNo,
-       .value = "YESNO",
-       .fallback = "yes",
-       .help = "make the sums of files that were changed in place, after their last writer",
-       .set = set_background_checksums,
-       .show = [](const O& o) { return std::string(o.background_checksums ? "yes" : "no"); },
-       .words = {"yes", "no"}},
+      yes_no_option("background_checksums",
+                    "make the sums of files that were changed in place, after their last writer",
+                    &O::background_checksums),
       {.name = "durability",
        .value = "MODE",
        .fallback = "process",
@@ -312,6 +318,10 @@ std::vector<OptionSpec> daemon_options() {
        .show = [](const O& o) { return format_features(o.without); },
        .words = words_of_without(),
        .change = OptionChange::kAtMount},
+      yes_no_option("sandbox",
+                    "filter the system calls of the process that serves; debuggers of memory and "
+                    "threads need no",
+                    &O::sandbox),
       {.name = "data",
        .kind = OptionKind::kList,
        .value = "DIR[:DIR…]",

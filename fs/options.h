@@ -48,6 +48,7 @@ struct MountOptions {
   std::string metrics;       // where they are served, as parse_metrics_address() takes it
   std::string metrics_file;  // absolute; both empty for none
   std::optional<std::chrono::seconds> reap;  // none: off
+  bool sandbox = true;                       // filter the worker's system calls
   std::optional<bool> allow_other;           // none: for root
   // Where each one was given ("-o", "/etc/spillfs.toml:3"), by name; what was not is missing.
   std::map<std::string, std::string, std::less<>> origins;

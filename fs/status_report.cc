@@ -2,6 +2,7 @@
 #include "fs/status_report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -46,6 +47,33 @@ std::string state_of(const Json& status) {
   return state;
 }
 
+// "CAP_SYS_ADMIN; no new privileges; system calls filtered; OOM score -500"
+std::string rights_of(const Json& process) {
+  std::vector<std::string> parts;
+  std::vector<std::string> capabilities;
+  for (const Json& each : process.value("capabilities", Json::array())) {
+    if (each.is_string()) capabilities.push_back(each.get<std::string>());
+  }
+  parts.push_back(capabilities.empty() ? "no capabilities"
+                                       : fmt::format("{}", fmt::join(capabilities, " ")));
+  parts.emplace_back(process.value("no_new_privileges", false) ? "no new privileges"
+                                                               : "may get new privileges");
+  parts.emplace_back(process.value("seccomp", false) ? "system calls filtered"
+                                                     : "system calls not filtered");
+  parts.push_back(fmt::format("OOM score {}", process.value("oom_score_adj", 0)));
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+void add_rights(const Json& status, Report& out) {
+  const auto rights = status.find("rights");
+  if (rights == status.end() || !rights->is_object()) return;
+  for (const char* process : {"supervisor", "worker"}) {
+    const auto found = rights->find(process);
+    if (found != rights->end() && found->is_object()) out.line(process, rights_of(*found));
+  }
+  out.line("sandbox", text_of(status, "sandbox"));
+}
+
 void add_state(const Json& status, Report& out) {
   out.group(text_of(status, "mountpoint"));
   out.line("state", state_of(status));
@@ -54,6 +82,7 @@ void add_state(const Json& status, Report& out) {
   out.line("processes", fmt::format("supervisor {}, worker {}", number_of(status, "supervisor_pid"),
                                     number_of(status, "worker_pid")));
   out.line("kernel", text_of(status, "kernel"));
+  add_rights(status, out);
 }
 
 void add_directories(const Json& status, Report& out) {

@@ -13,6 +13,7 @@
 #include "fs/fuse_request_times.h"
 #include "fs/fuse_requests.h"
 #include "fs/memory_pressure.h"
+#include "fs/process_rights.h"
 #include "fs/process_usage.h"
 #include "fs/scrubber.h"
 #include "fs/volume.h"
@@ -102,6 +103,17 @@ nlohmann::json safety(const StatusSources& from, const Volume::Status& now) {
                               : "none since the mount"}};
 }
 
+// A process that is not there, as a supervisor in another pid namespace, is left out.
+nlohmann::json rights(const StatusSources& from) {
+  nlohmann::json processes = nlohmann::json::object();
+  const auto add = [&processes](const char* name, pid_t process) {
+    if (const auto found = rights_of(process)) processes[name] = to_json(*found);
+  };
+  add("supervisor", from.start.supervisor);
+  add("worker", ::getpid());
+  return {{"rights", std::move(processes)}, {"sandbox", from.sandbox}};
+}
+
 }  // namespace
 
 std::string status_text(const StatusSources& from) {
@@ -110,6 +122,7 @@ std::string status_text(const StatusSources& from) {
   json.update(space_of(from, now));
   json.update(activity(from, now));
   json.update(safety(from, now));
+  json.update(rights(from));
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -30,6 +30,7 @@ struct StatusSources {
   RequestTimes& times;
   SlowWatch& slow;
   const Reaped& reaped;
+  const std::string& sandbox;  // limit_worker()
 };
 
 std::string status_text(const StatusSources& from);

@@ -21,6 +21,7 @@
 #include "fs/fuse_mount.h"
 #include "fs/log.h"
 #include "fs/mount_request.h"
+#include "fs/own_rights.h"
 #include "fs/process_identity.h"
 #include "fs/process_shield.h"
 #include "fs/restart_job.h"
@@ -104,6 +105,7 @@ class Supervisor {
 Result<> Supervisor::start() {
   const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
   fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
+  limit_supervisor();
   if (auto started = start_first_worker(); !started) {
     fuse_.reset();
     if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
@@ -349,6 +351,7 @@ void Supervisor::become(const std::string& program) {
 // The new program begins here, in the process of the old one. Where nothing serves the mount, as
 // the service manager has kept it, wait() looks after the worker.
 Result<> Supervisor::go_on(const HandOver& what) {
+  limit_supervisor();
   init_ = what.init;
   fuse_ = Fd(what.fuse);
   staging_ = Fd(what.staging);

@@ -20,6 +20,7 @@
 
 #include "fs/background_reaper.h"
 #include "fs/config_text.h"
+#include "fs/death_witness.h"
 #include "fs/directory_sizes.h"
 #include "fs/fuse_mount.h"
 #include "fs/fuse_session.h"
@@ -30,6 +31,7 @@
 #include "fs/metrics_file.h"
 #include "fs/metrics_server.h"
 #include "fs/object_folder.h"
+#include "fs/own_rights.h"
 #include "fs/process_identity.h"
 #include "fs/process_shield.h"
 #include "fs/scrubber.h"
@@ -61,7 +63,8 @@ constexpr std::chrono::seconds kChecksumDelay{5};
 // So that after a loss of power there is not too much to look at; most is on disk by then.
 constexpr std::chrono::minutes kSyncEvery{5};
 
-VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory) {
+VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory,
+                             DeathWitness& witness) {
   VolumeOptions out{
       .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
@@ -76,7 +79,7 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
     const auto creator = creator_of(maker, machine);
     return creator ? to_text(*creator) : std::string();
   };
-  out.dying_of = dying_of;
+  out.dying_of = [&witness](pid_t closer) { return witness.dying_of(closer); };
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
   if (options.write == WriteMode::kAuto) {
     // A reader's passthrough pages are charged to its own cgroup, those that we write to ours.
@@ -147,6 +150,12 @@ Result<> check_index_is_there(const Store& store, storage::SegmentStore& segment
 std::unique_ptr<MetricsListener> listener_of(const MountOptions& options) {
   auto address = parse_metrics_address(options.metrics);
   return address ? std::make_unique<MetricsListener>(*std::move(address)) : nullptr;
+}
+
+std::optional<ReapRunner> reap_runner_of(const WorkerStart& start) {
+  if (!start.options.reap) return std::nullopt;
+  return std::optional<ReapRunner>(std::in_place,
+                                   BackgroundReapOptions{start.mountpoint, *start.options.reap});
 }
 
 // Gives the metrics to others while it lives.
@@ -220,9 +229,14 @@ void keep_ballast(const Store& store, const std::stop_token& stop) {
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   SPILLFS_TRY(prepare_process(start.supervisor));
+  DeathWitness witness;
+  auto runner = reap_runner_of(start);
   auto listener = listener_of(start.options);
-  Heartbeat heartbeat(*start.counts);
   KernelFeatures kernel = features_of(start.init, start.options.without);
+  const std::string sandbox = limit_worker(
+      start.options,
+      worker_needs(start.options, kernel.on, start.store->path(), start.store->directories()));
+  Heartbeat heartbeat(*start.counts);
   const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
   const bool again = start.start == Volume::Start::kRestart;
   auto staging = SPILLFS_TRY(
@@ -241,7 +255,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   parts.take_back = [fuse = start.fuse.get()](int id) { close_backing(fuse, id); };
   MemoryPressure memory;
   const auto volume =
-      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory)));
+      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory, witness)));
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();
@@ -249,7 +263,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   DirectorySizes sizes(*volume);
   Reaped reaped;
   const StatusSources sources{start,    kernel, memory, *volume, scrubber,
-                              requests, *times, slow,   reaped};
+                              requests, *times, slow,   reaped,  sandbox};
   ControlFiles control;
   add_control_files(control, sources, *clients, sizes);
   const auto session =
@@ -270,9 +284,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   const std::jthread ballast(
       [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
   std::optional<BackgroundReaper> reaper;
-  if (start.options.reap) {
-    reaper.emplace(BackgroundReapOptions{start.mountpoint, *start.options.reap}, reaped);
-  }
+  if (runner) reaper.emplace(*runner, *start.options.reap, reaped);
   ready();
   session->run();
   return {};

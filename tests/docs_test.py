@@ -29,7 +29,7 @@ class Documents(unittest.TestCase):
 
     def test_promises(self):
         for document, least in (("SEMANTICS.md", 15), ("RAY.md", 50), ("RELIABILITY.md", 5),
-                                ("SERVICE.md", 3)):
+                                ("SERVICE.md", 3), ("SECURITY.md", 5)):
             named = re.findall(r"\[`(\S+)` `([^`]+)`\]", (ROOT / "docs" / document).read_text())
             self.assertGreater(len(named), least)
             for file, name in named:
