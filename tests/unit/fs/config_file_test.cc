@@ -119,6 +119,7 @@ TEST(ConfigFile, SaysWhatIsWrongAndWhere) {
       {"quota = 1\nquota = 2", "2", "quota"},
       {"quota = \"1\nthreads = 1", "1", ""},
       {"quota", "1", ""},
+      {"[=", "1", ""},
       {"# größer\nähnlich = 1", "2", "beyond ASCII"},
       {"store = \"/ö\" ö", "1", "beyond ASCII"},
       {"\"größe\" = 1\n\"größe\" = 2", "2", "größe"},
