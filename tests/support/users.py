@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls made as another user, in a process of its own."""
+import ctypes
 import os
 import pickle
+import signal
 import traceback
+
+PR_SET_PDEATHSIG = 1
 
 
 def as_user(uid, call, groups=()):
@@ -31,3 +35,10 @@ def as_user(uid, call, groups=()):
     if kind == "refused":
         raise OSError(what, os.strerror(what))
     return what
+
+
+def die_with_parent(parent):
+    """For a process that `parent` has forked. A change of user undoes it: to be called after that."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
