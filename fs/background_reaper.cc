@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "storage/base/escaped.h"
 #include "storage/base/pause.h"
 
 namespace spillfs::fs {
@@ -40,7 +41,7 @@ void BackgroundReaper::take_line(std::string_view line) {
   const std::uint64_t bytes = removed.value("bytes", std::uint64_t{0});
   ++reaped_.count;
   reaped_.bytes += bytes;
-  spdlog::info("reap: {}  {} bytes  {}", removed.value("path", ""), bytes,
+  spdlog::info("reap: {}  {} bytes  {}", escaped(removed.value("path", "")), bytes,
                removed.value("why", ""));
 }
 

@@ -10,6 +10,7 @@
 
 #include "fs/sync_epochs.h"
 #include "storage/base/checksum.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -99,18 +100,18 @@ class Checker {
     ++names_[number(dentry.inode)].links;
     const auto target = index_.inode(dentry.inode);
     if (!target) {
-      found("'{}' in directory {} names inode {}, which does not exist", dentry.name,
+      found("'{}' in directory {} names inode {}, which does not exist", escaped(dentry.name),
             number(directory.id), number(dentry.inode));
       return {};
     }
     if ((target->mode & S_IFMT) != dentry.type) {
-      found("'{}' in directory {} has the wrong type", dentry.name, number(directory.id));
+      found("'{}' in directory {} has the wrong type", escaped(dentry.name), number(directory.id));
     }
     if (!S_ISDIR(target->mode)) return {};
     ++names_[number(directory.id)].directories;
     if (target->parent != directory.id || target->text != dentry.name) {
-      found("directory {} does not know that it is '{}' in {}", number(target->id), dentry.name,
-            number(directory.id));
+      found("directory {} does not know that it is '{}' in {}", number(target->id),
+            escaped(dentry.name), number(directory.id));
     }
     return {};
   }

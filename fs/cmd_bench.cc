@@ -195,7 +195,9 @@ ExitCode run_bench(const BenchCommand& asked, Streams streams) {
   const auto phases = measure(command.directory, *size, command.objects);
   if (!phases) return report(phases.error(), kExitSystem, streams);
   if (command.json) {
-    streams.out << as_json(*phases, *size, command).dump(2) << '\n';
+    streams.out << as_json(*phases, *size, command)
+                       .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                << '\n';
   } else {
     print(*phases, *size, command, streams.out);
   }

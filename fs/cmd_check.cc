@@ -42,7 +42,7 @@ ExitCode run_check(const CheckCommand& command, Streams streams) {
   ProgressBar progress(command.progress ? &streams.err : nullptr);
   const auto tell_problem = [&](const std::string& text) {
     progress.clear();
-    streams.err << "spillfs: " << text << '\n';
+    complain(streams.err, text);
   };
   const auto tell_progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.update(done, total);

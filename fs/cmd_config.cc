@@ -8,6 +8,7 @@
 #include "fs/config_text.h"
 #include "fs/live_mount.h"
 #include "fs/mount_request.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -35,7 +36,7 @@ ExitCode run_config(const ConfigCommand& command, Streams streams) {
   const auto text = live ? of_a_live_mount(command.mountpoint) : of_a_request(command);
   if (!text) return report(text.error(), live ? kExitMountpoint : kExitUsage, streams);
   if (!command.json) {
-    streams.out << *text;
+    streams.out << clean_lines(*text);
     return kExitSuccess;
   }
   const auto json = config_as_json(*text);

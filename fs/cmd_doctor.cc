@@ -8,6 +8,7 @@
 #include "fs/commands.h"
 #include "fs/doctor.h"
 #include "fs/which_mount.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -26,8 +27,8 @@ nlohmann::json as_json(const Findings& findings) {
 void print(const Findings& findings, std::ostream& out) {
   for (const Finding& finding : findings) {
     out << fmt::format("{:<4}  {:<11}  {}\n", level_name(finding.level), finding.what,
-                       finding.found);
-    if (!finding.change.empty()) out << fmt::format("{:19}-> {}\n", "", finding.change);
+                       one_line(finding.found));
+    if (!finding.change.empty()) out << fmt::format("{:19}-> {}\n", "", one_line(finding.change));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/commands.h"
+#include "storage/base/escaped.h"
 #include "storage/format.h"
 
 namespace spillfs::fs {
@@ -67,7 +68,8 @@ ExitCode run_dump(const DumpCommand& command, Streams streams) {
     if (!good) code = kExitProblemsFound;
     streams.out << fmt::format("{:>12} {:>12} {:>10} {:>10} {:>5}  {}\n", at,
                                record->info.data_length, number(record->info.inode),
-                               record->info.sequence, good ? "good" : "BAD", record->info.path);
+                               record->info.sequence, good ? "good" : "BAD",
+                               escaped(record->info.path));
     at += record->layout.length;
   }
   return code;

@@ -4,6 +4,7 @@
 
 #include "fs/helpers.h"
 #include "fs/mount_request.h"
+#include "fs/usage.h"
 
 namespace spillfs::fs {
 namespace {
@@ -34,6 +35,7 @@ int run_fsck_helper(std::span<char*> argv, Streams streams) {
   bool only_look = false;
   bool ignored = false;
   CLI::App app("checks an unmounted spillfs store, for fsck(8)", "fsck.spillfs");
+  app.failure_message(usage_failure);
   app.add_option("store", text, "a directory, Ray's JSON, or a .toml file")->required();
   auto* fix = app.add_flag("-a,-p,-y", repair, "make a new index where it can't be read");
   app.add_flag("-n", only_look, "change nothing (the default)")->excludes(fix);

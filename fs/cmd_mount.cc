@@ -18,6 +18,7 @@
 #include "fs/options.h"
 #include "fs/service_manager.h"
 #include "fs/supervisor.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -136,8 +137,12 @@ ExitCode mount_in_background(const MountCommand& command, const MountRequest& re
 
 }  // namespace
 
+void complain(std::ostream& err, std::string_view sentence) {
+  err << "spillfs: " << one_line(sentence) << '\n';
+}
+
 ExitCode report(const Error& error, ExitCode code, Streams streams) {
-  streams.err << "spillfs: " << error.context << "\n";
+  complain(streams.err, error.context);
   return code;
 }
 

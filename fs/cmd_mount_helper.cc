@@ -9,6 +9,8 @@
 #include "fs/helpers.h"
 #include "fs/mount_request.h"
 #include "fs/store.h"
+#include "fs/usage.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -58,7 +60,8 @@ int mount(const Asked& asked, Streams streams) {
   }
   const auto tell = [&](std::string_view what) {
     if (!asked.verbose) return;
-    streams.out << fmt::format("{} {} on {}\n", request->store, what, request->mountpoint);
+    streams.out << fmt::format("{} {} on {}\n", escaped(request->store), what,
+                               escaped(request->mountpoint));
   };
   if (asked.fake) {
     tell("would be mounted");
@@ -75,6 +78,7 @@ int run_mount_helper(std::span<char*> argv, Streams streams) {
   ::setenv("PATH", kPath, 0);
   Asked asked;
   CLI::App app("mounts a spillfs store, for mount(8)", "mount.spillfs");
+  app.failure_message(usage_failure);
   app.add_option("store", asked.store, "a directory, Ray's JSON, or a .toml file")->required();
   app.add_option("mountpoint", asked.mountpoint)->required();
   app.add_flag("-s", asked.sloppy, "pass over unknown options");
@@ -97,6 +101,7 @@ int run_umount_helper(std::span<char*> argv, Streams streams) {
   bool ignored = false;
   std::string type;
   CLI::App app("unmounts a spillfs store, for umount(8)", "umount.fuse.spillfs");
+  app.failure_message(usage_failure);
   app.add_option("mountpoint", command.mountpoint)->required();
   app.add_flag("-l", command.lazy, "do not wait until everything is sealed");
   app.add_flag("-n,-f,-v,-r", ignored, "as umount(8) gives them; the same without them");

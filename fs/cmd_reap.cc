@@ -11,6 +11,7 @@
 #include "fs/mount_tree.h"
 #include "fs/which_mount.h"
 #include "fs/worker.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -49,7 +50,7 @@ class Reaping {
   void trouble(const std::string& mountpoint, const Error& error) {
     if (command_.mountpoint.empty() && !is_mounted(mountpoint)) return;  // it has ended meanwhile
     failed_ = true;
-    streams_.err << fmt::format("spillfs: {}: {}\n", mountpoint, error.context);
+    complain(streams_.err, fmt::format("{}: {}", mountpoint, error.context));
   }
 
   void reap(ReapTree& tree, const std::string& mountpoint, const Orphan& orphan) {
@@ -68,7 +69,8 @@ class Reaping {
                                {"why", orphan.why},
                                {"removed", !command_.dry_run}});
     } else {
-      streams_.out << fmt::format("{}  {} bytes  {}\n", path, orphan.bytes, orphan.why);
+      streams_.out << fmt::format("{}  {} bytes  {}\n", escaped(path), orphan.bytes,
+                                  one_line(orphan.why));
     }
   }
 

@@ -10,6 +10,7 @@
 #include "fs/store.h"
 #include "fs/worker.h"
 #include "index/rocksdb_index.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -63,7 +64,7 @@ Result<RebuildReport> make_index(const Store& store, const std::string& folder,
       folder, {.hash = {}, .no_space = [&store] { return store.drop_ballast(); }}));
   const auto tell = [&](const std::string& text) {
     progress.clear();
-    streams.err << "spillfs: " << text << '\n';
+    complain(streams.err, text);
   };
   const auto tell_progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.update(done, total);
@@ -78,7 +79,7 @@ ExitCode tell(const RebuildReport& report, const std::string& aside, Streams str
       "{} files, of them {} in lost+found, and {} directories have names again; {} damaged places; "
       "{} segments left out\n",
       report.files, report.lost, report.directories, report.damaged, report.left_out);
-  if (!aside.empty()) streams.out << fmt::format("the old index is {}\n", aside);
+  if (!aside.empty()) streams.out << fmt::format("the old index is {}\n", escaped(aside));
   streams.out << "Files that had been deleted may be back, names are those of the last seal, and "
                  "directories are their owners' alone: look before you rely on it.\n";
   return report.lost + report.damaged + report.left_out == 0 ? kExitSuccess : kExitProblemsFound;

@@ -12,6 +12,7 @@
 
 #include "fs/commands.h"
 #include "fs/progress.h"
+#include "storage/base/escaped.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -52,7 +53,7 @@ std::string describe_damage(const nlohmann::json& line) {
   const std::string path = line.value("path", "");
   const std::string file =
       inode == 0 ? "the segment itself"
-                 : fmt::format("{} (inode {})", path.empty() ? "a file" : path, inode);
+                 : fmt::format("{} (inode {})", path.empty() ? "a file" : escaped(path), inode);
   return fmt::format("segment {} is damaged at {}: {}: {}", line.value("segment", ""),
                      line.value("offset", std::uint64_t{0}), line.value("damage", ""), file);
 }
@@ -95,16 +96,16 @@ ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
   for (;;) {
     const auto line = lines.next();
     if (!line) return report(line.error(), kExitSystem, streams);
-    if (command.json) streams.out << *line << std::endl;
     const auto json = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) {
       return report(
           {.code = EIO, .context = name + " says what this spillfs does not know", .where = {}},
           kExitSystem, streams);
     }
+    if (command.json) streams.out << *line << std::endl;
     if (json.contains("damage") && !command.json) {
       progress.clear();
-      streams.err << "spillfs: " << describe_damage(json) << '\n';
+      complain(streams.err, describe_damage(json));
     }
     if (json.contains("of_bytes")) {
       progress.update(json.value("scrubbed_bytes", std::uint64_t{0}),

@@ -28,7 +28,11 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
     if (!command.json) streams.out << (all.empty() ? "" : "\n") << status_report(status);
     all.push_back(std::move(status));
   }
-  if (command.json) streams.out << (command.mountpoint.empty() ? all : all.front()).dump(2) << '\n';
+  if (command.json) {
+    streams.out << (command.mountpoint.empty() ? all : all.front())
+                       .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+                << '\n';
+  }
   if (!command.json && all.empty()) streams.out << "no spillfs is mounted\n";
   return kExitSuccess;
 }

@@ -6,6 +6,7 @@
 #include "fs/terminal.h"
 #include "fs/top_view.h"
 #include "fs/which_mount.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -29,7 +30,7 @@ ExitCode run_top(const TopCommand& command, Streams streams) {
   std::string last;  // what the screen showed, for after it
   {
     Terminal terminal;
-    std::string text = "spillfs " + *mountpoint + "\n";
+    std::string text = "spillfs " + escaped(*mountpoint) + "\n";
     if (terminal.is_screen()) show(terminal, text, streams.out);
     for (unsigned shown = 0; command.count == 0 || shown < command.count;) {
       const auto event = terminal.wait(interval);
@@ -37,7 +38,7 @@ ExitCode run_top(const TopCommand& command, Streams streams) {
       if (event == Terminal::Event::kTimeout) {
         auto after = look_at(*mountpoint);
         if (!after) return report(after.error(), kExitMountpoint, streams);
-        text = top_view(*mountpoint, *before, *after);
+        text = clean_lines(top_view(*mountpoint, *before, *after));
         before = std::move(after);
         ++shown;
       } else if (!terminal.is_screen()) {

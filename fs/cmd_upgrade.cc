@@ -12,6 +12,7 @@
 #include "fs/log.h"
 #include "fs/supervisor.h"
 #include "fs/worker.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -62,8 +63,8 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
   while (std::chrono::steady_clock::now() < end) {
     const auto now = read_status(command.mountpoint);
     if (now.is_object() && now["upgrades"] != before["upgrades"]) {
-      streams.out << fmt::format("{} goes on with spillfs {}\n", command.mountpoint,
-                                 now.value("version", "?"));
+      streams.out << fmt::format("{} goes on with spillfs {}\n", escaped(command.mountpoint),
+                                 one_line(now.value("version", "?")));
       return kExitSuccess;
     }
     if (now.is_object() && now["failed_upgrades"] != before["failed_upgrades"]) {

@@ -5,6 +5,7 @@
 
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/exit_codes.h"
@@ -157,7 +158,9 @@ struct DestroyCommand {
 };
 ExitCode run_destroy(const DestroyCommand& command, Streams streams);
 
-// Prints "spillfs: <context>" and gives the exit code that goes with the error.
+// Prints "spillfs: <sentence>" as one line, whatever names are in it.
+void complain(std::ostream& err, std::string_view sentence);
+// Complains with the error's context and gives the exit code that goes with the error.
 ExitCode report(const Error& error, ExitCode code, Streams streams);
 
 }  // namespace spillfs::fs

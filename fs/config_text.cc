@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "storage/base/escaped.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -43,7 +45,7 @@ std::string as_toml(const OptionSpec& spec, const std::string& value) {
 }
 
 std::string line(std::string_view name, const std::string& value, std::string_view origin) {
-  return fmt::format("{:<38}  # {}\n", fmt::format("{} = {}", name, value), origin);
+  return fmt::format("{:<38}  # {}\n", fmt::format("{} = {}", name, value), one_line(origin));
 }
 
 }  // namespace

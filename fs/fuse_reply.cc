@@ -8,6 +8,7 @@
 
 #include "fs/fuse_file_ops.h"
 #include "fs/journal_sink.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 
@@ -41,7 +42,7 @@ void reply_error(fuse_req_t request, Doing doing, const Error& error) {
   if (!ours) {
     spdlog::debug("{} of inode {}: {}", doing.operation, number(doing.inode), describe(error));
   } else {
-    const std::string path = volume_of(request).path_for_log(doing.inode);
+    const std::string path = escaped(volume_of(request).path_for_log(doing.inode));
     const LogAbout about(path, code);
     spdlog::error("{} of inode {}, '{}': {}: {}", doing.operation, number(doing.inode), path,
                   strerrorname_np(code), describe(error));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/journal_sink.h"
+#include "fs/one_line_sink.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 
@@ -35,7 +36,8 @@ Result<> set_up_log(const LogTarget& target) {
     return fail(ENOENT, "there is no journal of systemd here; leave log=journal out");
   }
   try {
-    auto logger = std::make_shared<spdlog::logger>("spillfs", sink_of(target));
+    auto logger =
+        std::make_shared<spdlog::logger>("spillfs", std::make_shared<OneLineSink>(sink_of(target)));
     logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
     logger->flush_on(spdlog::level::info);
     spdlog::set_default_logger(std::move(logger));

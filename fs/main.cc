@@ -12,6 +12,8 @@
 #include "fs/external_verbs.h"
 #include "fs/fuse_kernel.h"
 #include "fs/helpers.h"
+#include "fs/log.h"
+#include "fs/usage.h"
 #include "fs/watch_verbs.h"
 
 namespace {
@@ -96,12 +98,15 @@ void add_check_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code)
 
 int run(int argc, char** argv) {
   spillfs::fs::Streams streams{std::cout, std::cerr};
+  // Until a verb has a better place: the log's own default would mix with what a verb prints.
+  static_cast<void>(spillfs::fs::set_up_log({}));
   if (const auto helped = run_as_helper({argv, static_cast<std::size_t>(argc)}, streams)) {
     return *helped;
   }
   ExitCode code = spillfs::fs::kExitSuccess;
   CLI::App app("spillfs: a directory that data runtimes spill to");
   app.set_version_flag("--version", std::function(version_text));
+  app.failure_message(spillfs::fs::usage_failure);
   app.require_subcommand(1);
 
   add_mount_verb(app, streams, code);
@@ -155,7 +160,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& exception) {
-    std::cerr << "spillfs: " << exception.what() << "\n";
+    spillfs::fs::complain(std::cerr, exception.what());
     return spillfs::fs::kExitSystem;
   }
 }

@@ -11,6 +11,7 @@
 #include "fs/attributes.h"
 #include "fs/new_tree.h"
 #include "fs/segment_claims.h"
+#include "storage/base/escaped.h"
 #include "storage/ray_scanner.h"
 
 namespace spillfs::fs {
@@ -110,8 +111,8 @@ class Rebuilder {
     }
     ++report_.lost;
     const auto lost = SPILLFS_TRY(tree.lost(id));
-    tell_(fmt::format("{} goes to {}/{}: {}", file.path.empty() ? "a file" : file.path, lost.folder,
-                      lost.name, place.error().context));
+    tell_(fmt::format("{} goes to {}/{}: {}", file.path.empty() ? "a file" : escaped(file.path),
+                      lost.folder, lost.name, place.error().context));
     return tree.add(lost, std::move(file.inode), std::move(file.changes));
   }
 

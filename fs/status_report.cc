@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fs/human.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -31,7 +32,7 @@ class Report {
  public:
   void group(std::string_view name) { text_ += fmt::format("{}\n", name); }
   void line(std::string_view name, const std::string& value) {
-    if (!value.empty()) text_ += fmt::format("  {:<14} {}\n", name, value);
+    if (!value.empty()) text_ += fmt::format("  {:<14} {}\n", name, one_line(value));
   }
   [[nodiscard]] const std::string& text() const { return text_; }
 
@@ -75,7 +76,7 @@ void add_rights(const Json& status, Report& out) {
 }
 
 void add_state(const Json& status, Report& out) {
-  out.group(text_of(status, "mountpoint"));
+  out.group(escaped(text_of(status, "mountpoint")));
   out.line("state", state_of(status));
   out.line("store", text_of(status, "store"));
   out.line("version", text_of(status, "version"));

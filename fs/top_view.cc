@@ -10,6 +10,7 @@
 
 #include "fs/human.h"
 #include "fs/live_mount.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -78,7 +79,7 @@ std::string operation_lines(const Between& on) {
   for (const std::string& name :
        on.after.metrics.values_of("spillfs_requests_total", "operation")) {
     const Latency latency = latency_between(on.before.metrics, on.after.metrics, name);
-    if (latency.count > 0) rows.push_back({name, latency});
+    if (latency.count > 0) rows.push_back({escaped(name), latency});
   }
   std::sort(rows.begin(), rows.end(),
             [](const Row& a, const Row& b) { return a.latency.count > b.latency.count; });
@@ -105,7 +106,7 @@ std::string client_lines(const Between& on) {
     const int pid = client.value("pid", 0);
     const double rate = (client.value("requests", 0.0) - earlier[pid]) / on.seconds;
     if (rate <= 0) continue;
-    const std::string command = client.value("command", "");
+    const std::string command = escaped(client.value("command", ""));
     rows.emplace_back(rate, fmt::format("{:<10} {:<16} {:>10.1f}\n", pid,
                                         pid == 0          ? "(the kernel)"
                                         : command.empty() ? "(ended)"
@@ -130,7 +131,7 @@ std::string directory_lines(const Between& on) {
   for (const Json& directory : counted.value("directories", Json::array())) {
     if (shown++ == kDirectoriesShown) break;
     out += fmt::format("{:>10} {:>10}  {}\n", human_size(directory.value("bytes", 0.0)),
-                       directory.value("inodes", 0), directory.value("path", ""));
+                       directory.value("inodes", 0), escaped(directory.value("path", "")));
   }
   return out;
 }
@@ -147,7 +148,7 @@ Result<TopLook> look_at(const std::string& mountpoint) {
     return fail(ENODEV, fmt::format("no live spillfs is mounted on {}", mountpoint));
   }
   look.worker = status.value("worker_pid", std::uint64_t{0});
-  look.memory = status.value("memory", "");
+  look.memory = one_line(status.value("memory", ""));
   return look;
 }
 
@@ -157,7 +158,7 @@ std::string top_view(const std::string& mountpoint, const TopLook& before, const
   const Between on{.before = before.worker == after.worker ? before : nothing,
                    .after = after,
                    .seconds = std::max(passed.count(), 1e-3)};
-  return fmt::format("spillfs {}  {:%T}, {:.1f} s\n", mountpoint,
+  return fmt::format("spillfs {}  {:%T}, {:.1f} s\n", escaped(mountpoint),
                      fmt::localtime(std::time(nullptr)), passed.count()) +
          troubles(on) + space_lines(on) + operation_lines(on) + client_lines(on) +
          directory_lines(on);

@@ -9,6 +9,7 @@
 #include "fs/attributes.h"
 #include "fs/proof.h"
 #include "fs/volume.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -106,7 +107,7 @@ Result<> Volume::drop_lost(const VnodeRef& vnode) {
   const std::string path = SPILLFS_TRY(path_of(inode));
   if (!path.empty()) {
     SPILLFS_TRY(remove(inode.parent, inode.text, Removal::kFile, kNoRequest, inode.id));
-    spdlog::warn("'{}' is gone: the power went before it had been synced", path);
+    spdlog::warn("'{}' is gone: the power went before it had been synced", escaped(path));
   }
   SharedLock lock(vnode->mutex);
   if (vnode->inode.links != 0) return fail(EIO, "the power took its bytes");

@@ -9,6 +9,7 @@
 #include "fs/attributes.h"
 #include "fs/sealed_bytes.h"
 #include "fs/volume.h"
+#include "storage/base/escaped.h"
 
 namespace spillfs::fs {
 namespace {
@@ -117,7 +118,7 @@ Result<> Volume::confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& f
                           .what = again->what});
   const Damage& damage = found.damage.back();
   spdlog::error("segment {} is damaged at {}: {}: inode {}, {}", damage.segment, damage.offset,
-                damage.what, number(seen.id), damage.path);
+                damage.what, number(seen.id), escaped(damage.path));
   if (again->kind == Flaw::Kind::kUnreadable) return {};
   forget_sums(vnode);  // those who have it open trust nothing any more
   SPILLFS_TRY(index_->commit({.put_queue = {{index::QueueKind::kDamaged, number(seen.id)}}}));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "fs/commands.h"
 #include "fs/fuse_mount.h"
 
 namespace spillfs::fs {
@@ -21,7 +22,7 @@ std::vector<std::string> each_mount(const std::string& mountpoint) {
 }
 
 void tell_if_dead(const std::string& mountpoint, std::ostream& err) {
-  if (is_mounted(mountpoint)) err << fmt::format("spillfs: the daemon of {} is gone\n", mountpoint);
+  if (is_mounted(mountpoint)) complain(err, fmt::format("the daemon of {} is gone", mountpoint));
 }
 
 }  // namespace spillfs::fs
