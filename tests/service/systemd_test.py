@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -84,11 +85,12 @@ class Service(unittest.TestCase):
         return json.loads((self.mount / ".spillfs/status").read_text())
 
     def processes(self):
-        """Supervisor and worker, by ids of this side."""
+        """Supervisor and worker, by ids of this side; the worker's helpers are left out."""
         group = next(self.machine.group.rglob(UNIT))
-        supervisor, worker = map(int, (group / "cgroup.procs").read_text().split())
-        if pathlib.Path(f"/proc/{supervisor}/stat").read_text().split()[3] == str(worker):
-            supervisor, worker = worker, supervisor
+        parents = {int(pid): int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[3])
+                   for pid in (group / "cgroup.procs").read_text().split()}
+        supervisor, = (pid for pid, parent in parents.items() if parent not in parents)
+        worker, = (pid for pid, parent in parents.items() if parent == supervisor)
         return supervisor, worker
 
     @contextlib.contextmanager
@@ -226,6 +228,28 @@ class Service(unittest.TestCase):
             self.wait_for_another_daemon()
         self.assertEqual(os.stat(self.mount).st_dev, device)
         self.assertIn("the mount goes on as it was", self.journal())
+
+    def test_the_rights_of_the_processes(self):
+        """Within the unit's bounds each gives up the rest by itself, also the next ones."""
+        limits = pathlib.Path(f"/proc/{self.machine.pid}/status").read_text()
+        lowers_scores = int(re.search(r"CapEff:\s+(\w+)", limits)[1], 16) >> 24 & 1
+
+        def check():
+            status = self.status()
+            worker, supervisor = (status["rights"][name] for name in ("worker", "supervisor"))
+            self.assertEqual(status["sandbox"], "on")
+            self.assertLessEqual(set(worker["capabilities"]), {"CAP_SYS_ADMIN"})
+            scores = (worker["oom_score_adj"], supervisor["oom_score_adj"])
+            # A container's systemd may not be allowed to lower any.
+            self.assertEqual(scores, (-500, -900) if lowers_scores else (0, 0))
+            self.assertTrue(worker["no_new_privileges"] and supervisor["no_new_privileges"])
+            self.assertEqual(set(supervisor["bounding_set"]),
+                             set(self.show("CapabilityBoundingSet").upper().split()))
+        check()
+        with self.goes_on():
+            self.ctl("restart")
+            self.wait_for_another_daemon()
+        check()
 
     def test_the_worker_dies(self):
         with self.goes_on():
