@@ -58,10 +58,12 @@ Result<> Volume::seal_private(Vnode& vnode) {
   sealed.location = vnode.segment->location();
   sealed.entries = count_objects(vnode);
   index::Batch batch;
-  const auto sums = vnode.segment->sums();
+  // Rows that an earlier seal has put are as they were: each seal of a long stream costs the same.
+  const std::uint64_t first = vnode.segment->kept_sums() / index::kSumsPerRow * index::kSumsPerRow;
+  const auto sums = vnode.segment->sums(first);
   sealed.sums_valid = sums.has_value();
   if (sums) {
-    batch.put_sums.push_back({.segment = vnode.segment->id(), .sums = *sums});
+    batch.put_sums.push_back({.segment = vnode.segment->id(), .sums = *sums, .first = first});
   }
   const bool named = vnode.inode.location.segment == sealed.location.segment;
   if (!named || vnode.opening) {
@@ -69,6 +71,7 @@ Result<> Volume::seal_private(Vnode& vnode) {
   }
   SPILLFS_TRY(identify(vnode));
   SPILLFS_TRY(commit_seal(vnode, std::move(sealed), std::move(batch)));
+  vnode.segment->note_sums_kept();
   vnode.opening = false;
   return {};
 }

@@ -16,8 +16,8 @@ namespace spillfs::index {
 inline constexpr std::uint8_t kRowVersion = 1;
 inline constexpr std::uint8_t kInodeRowVersion = 2;       // 1: without sealed_in
 inline constexpr const char* kSyncMarkKey = "sync mark";  // in `meta`
-inline constexpr std::uint64_t kMaxCollision = 255;       // of names with one hash in one directory
-inline constexpr std::uint64_t kSumsPerRow = 256;
+inline constexpr const char* kScrubMarkKey = "scrub mark";
+inline constexpr std::uint64_t kMaxCollision = 255;  // of names with one hash in one directory
 
 // The cookie of the first name with this hash: 55 bits of it, never 0, and no collision yet.
 std::uint64_t first_cookie(std::uint64_t hash);

@@ -118,6 +118,13 @@ struct SyncMark {
   friend bool operator==(const SyncMark&, const SyncMark&) = default;
 };
 
+// How far the scrub is in time, in seconds since 1970; docs/RELIABILITY.md, "Scrub".
+struct ScrubMark {
+  std::int64_t began = 0;           // the pass that goes on from kScrubbed; 0: none
+  std::int64_t compared_since = 0;  // what has a sum was compared or written since; 0: not known
+  friend bool operator==(const ScrubMark&, const ScrubMark&) = default;
+};
+
 struct Totals {
   std::int64_t charged = 0;  // bytes, over all inodes
   std::int64_t inodes = 0;
@@ -130,6 +137,9 @@ struct UserTotal {
 };
 
 enum class Counter : std::uint8_t { kInode, kSegment, kSequence };
+
+// Sums are kept in rows of so many: those of 256 MiB.
+inline constexpr std::uint64_t kSumsPerRow = 256;
 
 // The changes of one filesystem operation; commit() makes all of them or none. Within a batch the
 // dentry changes apply in order.
@@ -149,9 +159,10 @@ struct Batch {
     std::int64_t bytes = 0;
     std::int64_t live = 0;
   };
-  struct SumsChange {  // XXH3 of chunks 0, 1, … of a private segment: all it has now
+  struct SumsChange {  // XXH3 of chunks `first`, `first` + 1, … of a private segment: up to its end
     SegmentId segment{};
     std::vector<std::uint64_t> sums;
+    std::uint64_t first = 0;  // a multiple of kSumsPerRow
   };
 
   std::vector<Inode> put_inodes;
@@ -170,6 +181,7 @@ struct Batch {
   std::optional<Reply> put_reply;        // in the same batch as the change
   std::vector<RequestId> erase_replies;  // those that have been answered since
   std::optional<SyncMark> put_sync_mark;
+  std::optional<ScrubMark> put_scrub_mark;
   Totals totals;                 // added to what the index holds
   std::vector<UserTotal> users;  // added, too
 };
@@ -206,8 +218,9 @@ class Index {
   virtual Result<> erase_all_replies() = 0;                                 // of an earlier mount
   virtual Result<Totals> totals() = 0;
   virtual Result<std::vector<UserTotal>>
-  users() = 0;                               // of everyone who ever owned bytes, any order
-  virtual Result<SyncMark> sync_mark() = 0;  // all zero when none was put
+  users() = 0;                                 // of everyone who ever owned bytes, any order
+  virtual Result<SyncMark> sync_mark() = 0;    // all zero when none was put
+  virtual Result<ScrubMark> scrub_mark() = 0;  // as well
   // Inodes with ids above `after`, in order: for check.
   virtual Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) = 0;
   // The first of `count` numbers never handed out before and never again. Starts at 2 for inodes

@@ -73,7 +73,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
     found->second.live += static_cast<std::uint64_t>(change.live);
   }
   for (const auto& change : batch.put_sums) {
-    std::uint64_t chunk = 0;
+    std::uint64_t chunk = change.first;
     for (std::uint64_t sum : change.sums) sums_[{number(change.segment), chunk++}] = sum;
   }
   for (const Record& r : batch.erase_records) records_.erase({number(r.segment), r.offset});
@@ -83,6 +83,7 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   for (RequestId request : batch.erase_replies) replies_.erase(request);
   if (batch.put_reply) replies_[batch.put_reply->request] = batch.put_reply->inode;
   if (batch.put_sync_mark) sync_mark_ = *batch.put_sync_mark;
+  if (batch.put_scrub_mark) scrub_mark_ = *batch.put_scrub_mark;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
   for (const UserTotal& user : batch.users) users_[user.uid] += user.charged;
@@ -212,6 +213,11 @@ Result<std::vector<UserTotal>> MemoryIndex::users() {
   std::vector<UserTotal> found;
   for (const auto& [uid, charged] : users_) found.push_back({.uid = uid, .charged = charged});
   return found;
+}
+
+Result<ScrubMark> MemoryIndex::scrub_mark() {
+  MutexLock lock(mutex_);
+  return scrub_mark_;
 }
 
 Result<SyncMark> MemoryIndex::sync_mark() {

@@ -44,6 +44,7 @@ class MemoryIndex final : public Index {
   Result<Totals> totals() override;
   Result<std::vector<UserTotal>> users() override;
   Result<SyncMark> sync_mark() override;
+  Result<ScrubMark> scrub_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
 
@@ -69,6 +70,7 @@ class MemoryIndex final : public Index {
   Totals totals_ GUARDED_BY(mutex_);
   std::map<std::uint32_t, std::int64_t> users_ GUARDED_BY(mutex_);  // charged
   SyncMark sync_mark_ GUARDED_BY(mutex_);
+  ScrubMark scrub_mark_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);
 };
 

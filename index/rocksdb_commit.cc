@@ -35,6 +35,12 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
     const auto put = rows.Put(family(kMeta), kSyncMarkKey, encode(*batch.put_sync_mark));
     SPILLFS_TRY(result_of(put, "put the sync mark"));
   }
+  if (batch.put_scrub_mark) {
+    const CounterRow seconds{.first = batch.put_scrub_mark->began,
+                             .second = batch.put_scrub_mark->compared_since};
+    const auto put = rows.Put(family(kMeta), kScrubMarkKey, encode(seconds));
+    SPILLFS_TRY(result_of(put, "put the scrub mark"));
+  }
   return write(rows);
 }
 
@@ -135,7 +141,8 @@ Result<> RocksdbIndex::add_segments(rocksdb::WriteBatch& rows, const Batch& batc
   for (const auto& change : batch.put_sums) {
     for (std::size_t at = 0; at < change.sums.size(); at += kSumsPerRow) {
       const std::size_t count = std::min<std::size_t>(kSumsPerRow, change.sums.size() - at);
-      const auto status = rows.Put(family(kSums), key_of(number(change.segment), at / kSumsPerRow),
+      const std::uint64_t row = (change.first + at) / kSumsPerRow;
+      const auto status = rows.Put(family(kSums), key_of(number(change.segment), row),
                                    encode(change.sums, at, count));
       SPILLFS_TRY(result_of(status, "put sums"));
     }

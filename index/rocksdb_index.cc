@@ -283,6 +283,13 @@ Result<SyncMark> RocksdbIndex::sync_mark() {
   return row ? decode_sync_mark(*row) : SyncMark{};
 }
 
+Result<ScrubMark> RocksdbIndex::scrub_mark() {
+  const auto row = SPILLFS_TRY(get(kMeta, kScrubMarkKey));
+  if (!row) return ScrubMark{};
+  const CounterRow seconds = SPILLFS_TRY(decode_counters(*row));
+  return ScrubMark{.began = seconds.first, .compared_since = seconds.second};
+}
+
 Result<std::vector<Inode>> RocksdbIndex::inodes(InodeId after, std::size_t limit) {
   std::vector<Inode> found;
   return after_doing(scan(kInodes, key_of(number(after) + 1), key_of(kLast),

@@ -69,6 +69,7 @@ class RocksdbIndex final : public Index {
   Result<Totals> totals() override;
   Result<std::vector<UserTotal>> users() override;
   Result<SyncMark> sync_mark() override;
+  Result<ScrubMark> scrub_mark() override;
   Result<std::vector<Inode>> inodes(InodeId after, std::size_t limit) override;
   Result<std::uint64_t> reserve(Counter counter, std::uint64_t count) override;
   [[nodiscard]] std::string trouble() const override { return health_->trouble(); }

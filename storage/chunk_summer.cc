@@ -48,8 +48,10 @@ void ChunkSummer::update(Bytes bytes) {
   }
 }
 
-std::vector<std::uint64_t> ChunkSummer::sums() const {
-  std::vector<std::uint64_t> sums = state_->full;
+std::vector<std::uint64_t> ChunkSummer::sums(std::uint64_t first) const {
+  const auto& full = state_->full;
+  const auto skip = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(first, full.size()));
+  std::vector<std::uint64_t> sums(full.begin() + skip, full.end());
   if (state_->in_chunk != 0) sums.push_back(XXH3_64bits_digest(state_->hash.get()));
   return sums;
 }

@@ -19,7 +19,8 @@ class ChunkSummer {
   ~ChunkSummer();
 
   void update(Bytes bytes);
-  [[nodiscard]] std::vector<std::uint64_t> sums() const;
+  // Those of chunk `first` and the following.
+  [[nodiscard]] std::vector<std::uint64_t> sums(std::uint64_t first = 0) const;
 
  private:
   struct State;  // hides xxhash.h

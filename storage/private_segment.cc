@@ -204,6 +204,7 @@ Result<> PrivateSegment::truncate(std::uint64_t size) {
   length_ = physical_ = size;
   if (size == 0) {
     stream_.emplace();
+    kept_sums_ = 0;
     preallocated_ = 0;
   }
   return {};
@@ -274,9 +275,9 @@ Location PrivateSegment::location() const {
 
 Result<std::uint64_t> PrivateSegment::allocated() { return SPILLFS_TRY(file_->status()).allocated; }
 
-std::optional<std::vector<std::uint64_t>> PrivateSegment::sums() const {
+std::optional<std::vector<std::uint64_t>> PrivateSegment::sums(std::uint64_t first) const {
   if (!stream_) return std::nullopt;
-  return stream_->sums();
+  return stream_->sums(first);
 }
 
 }  // namespace spillfs::storage

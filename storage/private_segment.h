@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/base/checksum.h"
 #include "storage/base/ids.h"
 #include "storage/base/result.h"
 #include "storage/chunk_summer.h"
@@ -95,7 +96,11 @@ class PrivateSegment {
   Result<std::uint64_t> allocated();
   // XXH3 of each kChunk of [0, length()), the last may be short; nothing when the bytes were not
   // all seen in order.
-  [[nodiscard]] std::optional<std::vector<std::uint64_t>> sums() const;
+  // The stream's sums from chunk `first` on.
+  [[nodiscard]] std::optional<std::vector<std::uint64_t>> sums(std::uint64_t first = 0) const;
+  // The caller has kept those of all full chunks so far; they stay so while the stream goes on.
+  void note_sums_kept() { kept_sums_ = length_ / kChunk; }
+  [[nodiscard]] std::uint64_t kept_sums() const { return kept_sums_; }
   [[nodiscard]] const std::shared_ptr<File>& file() const { return file_; }
 
  private:
@@ -115,6 +120,7 @@ class PrivateSegment {
   std::uint64_t physical_ = 0;         // what the backing file's size is at most, >= length_
   std::uint64_t preallocated_ = 0;     // of a stream: blocks exist up to here
   std::optional<ChunkSummer> stream_;  // while all bytes came in order
+  std::uint64_t kept_sums_ = 0;        // of it: the first so many
   WritePool* pool_ = nullptr;
   Staging* staging_ = nullptr;  // of a stream that is written directly
   InodeId inode_{};             // whose bytes it stages

@@ -229,6 +229,12 @@ TEST_P(IndexTest, KeepsSumsAcrossRows) {
   const std::vector<std::uint64_t> middle(sums.begin() + 250, sums.begin() + 270);
   EXPECT_EQ(index_->sums(SegmentId{3}, 250, 20).value(), middle);
   EXPECT_THAT(index_->sums(SegmentId{4}, 0, 5).value(), IsEmpty());
+  // A part of them.
+  std::vector<std::uint64_t> tail(sums.begin() + 2 * kSumsPerRow, sums.end());
+  tail.push_back(77);
+  commit({.put_sums = {{SegmentId{3}, tail, 2 * kSumsPerRow}}});
+  sums.push_back(77);
+  EXPECT_EQ(index_->sums(SegmentId{3}, 0, sums.size() + 100).value(), sums);
 }
 
 TEST_P(IndexTest, QueuesWork) {
@@ -284,9 +290,13 @@ TEST_P(IndexTest, KeepsTheSyncMark) {
                       .synced = Epoch{2},
                       .doubtful = {{.first = Epoch{1}, .last = Epoch{1}}}};
   commit({.put_sync_mark = mark});
+  EXPECT_EQ(index_->scrub_mark().value(), ScrubMark{});
+  const ScrubMark scrubbed{.began = 1'700'000'000, .compared_since = 1'600'000'000};
+  commit({.put_scrub_mark = scrubbed});
   commit({.totals = {.inodes = 1}});
   reopen();
   EXPECT_EQ(index_->sync_mark().value(), mark);
+  EXPECT_EQ(index_->scrub_mark().value(), scrubbed);
 }
 
 TEST_P(IndexTest, AddsTotals) {

@@ -85,6 +85,7 @@ class SharedIndex : public index::Index {
   Result<index::Totals> totals() override { return inner_->totals(); }
   Result<std::vector<index::UserTotal>> users() override { return inner_->users(); }
   Result<index::SyncMark> sync_mark() override { return inner_->sync_mark(); }
+  Result<index::ScrubMark> scrub_mark() override { return inner_->scrub_mark(); }
   Result<std::vector<index::Inode>> inodes(InodeId after, std::size_t limit) override {
     return inner_->inodes(after, limit);
   }
