@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/parking.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "storage/base/threads.h"
@@ -8,7 +9,8 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr unsigned kThreads = 2;
+constexpr unsigned kThreads = 4;
+constexpr std::size_t kThreadsOfUser = kThreads / 2;
 constexpr std::chrono::milliseconds kPause{100};
 
 }  // namespace
@@ -27,21 +29,25 @@ Parking::~Parking() {
   }
   threads_.clear();
   MutexLock lock(mutex_);
-  for (Request& request : runnable_) request.attempt(Try::kLast);
+  while (auto next = runnable_.pop()) next->second.attempt(Try::kLast);
   for (Request& request : waiting_) request.attempt(Try::kLast);
 }
 
-void Parking::run(Attempt attempt) {
+void Parking::run(Attempt attempt, uid_t user) {
   MutexLock lock(mutex_);
-  runnable_.push_back({.attempt = std::move(attempt), .deadline = Clock::now() + patience_});
+  runnable_.push(
+      user, {.attempt = std::move(attempt), .deadline = Clock::now() + patience_, .user = user});
   changed_.notify_one();
 }
 
-void Parking::wait(Attempt attempt, Moment since) {
+void Parking::wait(Attempt attempt, Moment since, uid_t user) {
   {
     MutexLock lock(mutex_);
-    if (waiting_.size() < kLimit) {
-      park({.attempt = std::move(attempt), .deadline = Clock::now() + patience_}, since);
+    const auto own = std::count_if(waiting_.begin(), waiting_.end(),
+                                   [&](const Request& other) { return other.user == user; });
+    if (waiting_.size() < kLimit && static_cast<std::size_t>(own) < kLimitOfUser) {
+      park({.attempt = std::move(attempt), .deadline = Clock::now() + patience_, .user = user},
+           since);
       return;
     }
   }
@@ -52,7 +58,8 @@ void Parking::park(Request request, Moment since) {
   if (static_cast<std::uint64_t>(since) == wakes_) {
     waiting_.push_back(std::move(request));
   } else {
-    runnable_.push_back(std::move(request));
+    const uid_t user = request.user;
+    runnable_.push(user, std::move(request));
   }
   changed_.notify_one();
 }
@@ -60,9 +67,26 @@ void Parking::park(Request request, Moment since) {
 void Parking::wake() {
   MutexLock lock(mutex_);
   ++wakes_;
-  for (Request& request : waiting_) runnable_.push_back(std::move(request));
-  waiting_.clear();
+  run_waiting();
   changed_.notify_all();
+}
+
+void Parking::run_waiting() {
+  for (Request& request : waiting_) {
+    const uid_t user = request.user;
+    runnable_.push(user, std::move(request));
+  }
+  waiting_.clear();
+}
+
+std::optional<Parking::Request> Parking::take_runnable() {
+  auto next = runnable_.pop_if([&](uid_t user, const Request&) NO_THREAD_SAFETY_ANALYSIS {
+    const auto busy = running_.find(user);
+    return busy == running_.end() || busy->second < kThreadsOfUser;
+  });
+  if (!next) return std::nullopt;
+  ++running_[next->first];
+  return std::move(next->second);
 }
 
 // False when it is time to stop.
@@ -70,16 +94,14 @@ bool Parking::next(const std::stop_token& stop, Request& request) {
   MutexLock lock(mutex_);
   for (;;) {
     if (stop.stop_requested()) return false;
-    if (!runnable_.empty()) {
-      request = std::move(runnable_.front());
-      runnable_.pop_front();
+    if (auto found = take_runnable()) {
+      request = *std::move(found);
       return true;
     }
     if (waiting_.empty()) {
       changed_.wait(mutex_);
     } else if (changed_.wait_for(mutex_, kPause) == std::cv_status::timeout) {
-      for (Request& waiting : waiting_) runnable_.push_back(std::move(waiting));
-      waiting_.clear();
+      run_waiting();
     }
   }
 }
@@ -90,10 +112,11 @@ void Parking::loop(const std::stop_token& stop) {
     const Moment before = now();
     const bool last = Clock::now() >= request.deadline;
     const Outcome outcome = request.attempt(last ? Try::kLast : Try::kMayWait);
-    if (outcome == Outcome::kAnswered) continue;
     if (outcome == Outcome::kNeedsDisk) request.deadline = Clock::now() + patience_;
     MutexLock lock(mutex_);
-    park(std::move(request), before);
+    if (--running_[request.user] == 0) running_.erase(request.user);
+    if (outcome != Outcome::kAnswered) park(std::move(request), before);
+    if (!runnable_.empty()) changed_.notify_one();  // the user may have another thread again
   }
 }
 

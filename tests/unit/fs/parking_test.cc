@@ -70,6 +70,44 @@ TEST(Parking, TooManyAreAnsweredAtOnce) {
   EXPECT_EQ(answered, Parking::kLimit + 10) << "its end answers the rest";
 }
 
+TEST(Parking, OneUserDoesNotHaveAllThreads) {
+  std::promise<void> end;
+  const std::shared_future<void> ended = end.get_future();
+  Parking parking(60s);
+  for (int i = 0; i < 20; ++i) {
+    parking.run(
+        [ended](Parking::Try) {
+          ended.wait();
+          return Parking::Outcome::kAnswered;
+        },
+        1001);
+  }
+  std::promise<void> ran;
+  parking.run(
+      [&ran](Parking::Try) {
+        ran.set_value();
+        return Parking::Outcome::kAnswered;
+      },
+      1002);
+  EXPECT_EQ(ran.get_future().wait_for(20s), std::future_status::ready);
+  end.set_value();
+}
+
+TEST(Parking, OneUserDoesNotHaveAllPlaces) {
+  std::atomic<int> last{0};
+  const auto never = [&last](Parking::Try how) {
+    if (how == Parking::Try::kMayWait) return Parking::Outcome::kNeedsSpace;
+    ++last;
+    return Parking::Outcome::kAnswered;
+  };
+  Parking parking(600s);
+  for (std::size_t i = 0; i < Parking::kLimit; ++i) parking.wait(never, parking.now(), 1001);
+  const int before = last;
+  EXPECT_GE(before, 1);
+  parking.wait(never, parking.now(), 1002);
+  EXPECT_EQ(last, before);
+}
+
 // Its threads may be anywhere on their way to wait when it ends. (A lost wake-up hangs here.)
 TEST(Parking, EndsWheneverItIs) {
   for (int i = 0; i < 10000; ++i) Parking parking(10s);
