@@ -41,6 +41,7 @@ class ObjectFolder : public ControlFolder {
     storage::RayObject object;
   };
   Result<Place> place(ControlId id);
+  bool is_shown(const struct stat& original);
   Result<std::vector<DirectoryEntry>> list_directory(InodeId id, std::uint64_t after,
                                                      std::size_t limit);
   Result<std::vector<DirectoryEntry>> list_file(InodeId id, std::uint64_t after, std::size_t limit);

@@ -70,6 +70,9 @@ Result<Volume::RayObjects> Volume::ray_objects(InodeId id) {
   const bool as_sealed = !vnode->dirty && vnode->writers == 0;
   close_idle_content(*vnode);
   found.objects = SPILLFS_TRY(std::move(objects));
+  if (as_sealed && found.objects.empty() && vnode->inode.entries > storage::HeaderWindows::kMost) {
+    return fail(ENOENT, "an earlier version counted more objects than are shown");
+  }
   if (as_sealed && found.objects.size() != vnode->inode.entries) {
     spdlog::error("segment {}: inode {} had {} Ray objects when it was sealed and has {}",
                   storage::segment_name(vnode->inode.location), number(id), vnode->inode.entries,

@@ -7,7 +7,6 @@ namespace spillfs::storage {
 namespace {
 
 constexpr std::uint64_t kMaxRayBuffer = std::uint64_t{1} << 62;
-constexpr std::size_t kWindow = 4096;  // headers of small objects lie close together
 
 }  // namespace
 
@@ -45,7 +44,8 @@ void RayScanner::update(Bytes bytes) {
     bytes = bytes.subspan(step);
     if (header_bytes_ < header_.size()) return;
     const auto object = ray_object(next_, load<RayHeader>(header_));
-    foreign_ = !object;
+    windows_.look(next_);
+    foreign_ = !object || windows_.count() > HeaderWindows::kMost;
     if (object) next_ = object->end();
     inside_ = true;
     header_bytes_ = 0;
@@ -56,15 +56,17 @@ Result<std::vector<RayObject>> find_ray_objects(const ReadAt& read, std::uint64_
                                                 RayTail tail) {
   std::vector<RayObject> objects;
   std::vector<std::byte> window;
-  std::uint64_t window_offset = 0;
+  HeaderWindows windows;
   std::uint64_t at = 0;
   while (size - at >= sizeof(RayHeader) && objects.size() < kMaxRayObjects) {
-    if (at < window_offset || at + sizeof(RayHeader) > window_offset + window.size()) {
-      window_offset = at;
-      window.resize(std::min<std::uint64_t>(kWindow, size - at));
+    const std::uint64_t before = windows.count();
+    windows.look(at);
+    if (windows.count() > HeaderWindows::kMost) return std::vector<RayObject>();
+    if (windows.count() != before) {
+      window.resize(std::min(HeaderWindows::kSize, size - at));
       SPILLFS_TRY(read(window, at));
     }
-    const auto header = load<RayHeader>(Bytes(window).subspan(at - window_offset));
+    const auto header = load<RayHeader>(Bytes(window).subspan(at - windows.start()));
     const auto object = ray_object(at, header);
     if (!object) return std::vector<RayObject>();
     if (object->end() > size) break;

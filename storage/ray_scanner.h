@@ -35,6 +35,27 @@ struct RayObject {
 // addresses and metadata are some tens of bytes; kMaxField leaves room, and keeps out other files.
 std::optional<RayObject> ray_object(std::uint64_t offset, const RayHeader& header);
 
+// How many places of a file have to be read to look at its headers: small objects' lie together. A
+// file whose objects take more is not shown, so that no file keeps those who look at it for long.
+class HeaderWindows {
+ public:
+  static constexpr std::uint64_t kSize = 4096;
+  static constexpr std::uint64_t kMost = 8192;
+
+  // The next header is at `at`; they come in order.
+  void look(std::uint64_t at) {
+    if (count_ != 0 && at + sizeof(RayHeader) <= start_ + kSize) return;
+    start_ = at;
+    ++count_;
+  }
+  [[nodiscard]] std::uint64_t start() const { return start_; }
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+ private:
+  std::uint64_t start_ = 0;  // of the latest
+  std::uint64_t count_ = 0;
+};
+
 // Follows a file's bytes as they come, in order from the start, and looks at the headers only.
 class RayScanner {
  public:
@@ -53,14 +74,15 @@ class RayScanner {
   std::uint64_t next_ = 0;  // where the object under way ends; the next header starts there
   std::array<std::byte, sizeof(RayHeader)> header_{};
   std::size_t header_bytes_ = 0;  // of the header at next_, seen so far
-  bool inside_ = false;           // between a header and next_
+  HeaderWindows windows_;
+  bool inside_ = false;  // between a header and next_
   std::uint64_t objects_ = 0;
   bool foreign_ = false;
 };
 
 // The complete objects in the first `size` bytes of a file, up to kMaxRayObjects. `read` fills its
-// buffer from an offset. Empty when the bytes are not Ray's, or the last object is cut short and
-// `tail` does not allow it.
+// buffer from an offset. Empty when the bytes are not Ray's, their headers take more windows than
+// HeaderWindows::kMost, or the last object is cut short and `tail` does not allow it.
 inline constexpr std::uint64_t kMaxRayObjects = std::uint64_t{1} << 20;
 enum class RayTail : std::uint8_t { kMayBeCut, kWhole };
 using ReadAt = std::function<Result<>(MutableBytes into, std::uint64_t offset)>;
