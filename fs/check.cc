@@ -8,9 +8,11 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "fs/chunk_sums.h"
 #include "fs/sync_epochs.h"
 #include "storage/base/checksum.h"
 #include "storage/base/escaped.h"
+#include "storage/data_map.h"
 
 namespace spillfs::fs {
 namespace {
@@ -185,7 +187,7 @@ class Checker {
         inode.size != at.length) {
       found("the record of inode {} contradicts the index", id);
     }
-    compare(inode, **file, at.data_offset, record->info.sums);
+    compare(inode, **file, at.data_offset, ChunkSums(record->info.sums));
     return {};
   }
 
@@ -205,30 +207,46 @@ class Checker {
     }
     if (inode.size != at.length) found("inode {} contradicts the length of its segment", id);
     if (!inode.sums_valid) return {};
-    const auto sums = SPILLFS_TRY(index_.sums(at.segment, 0, chunk_count(at.length)));
-    compare(inode, *(*open)->file(), 0, sums);
+    compare(inode, *(*open)->file(), 0, ChunkSums(index_, at.segment, chunk_count(at.length)));
     return {};
   }
 
   // Bytes against sums, chunk by chunk.
   void compare(const index::Inode& inode, storage::File& file, std::uint64_t offset,
-               const std::vector<std::uint64_t>& sums) {
+               ChunkSums sums) {
     const std::uint64_t length = inode.location.length;
-    if (sums.size() != chunk_count(length)) {
-      found("inode {} has {} sums for {} bytes", number(inode.id), sums.size(), length);
+    if (sums.count() != chunk_count(length)) {
+      found("inode {} has {} sums for {} bytes", number(inode.id), sums.count(), length);
       return;
     }
-    std::vector<std::byte> chunk;
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      chunk.resize(std::min(kChunk, length - i * kChunk));
-      const auto got = file.read(chunk, offset + i * kChunk);
-      report_.bytes += chunk.size();
-      if (progress_) progress_(report_.bytes, total_);
-      if (got && *got == chunk.size() && xxh3(chunk) == sums[i]) continue;
+    storage::DataMap data(file);
+    const bool may_have_holes = inode.location.placement == Placement::kPrivate;
+    for (std::uint64_t i = 0; i < sums.count(); ++i) {
+      const std::uint64_t part = std::min(kChunk, length - i * kChunk);
+      const auto sum = sums.at(i);
+      if (!sum) {
+        found("inode {} has {} sums for {} bytes", number(inode.id), i, length);
+        return;
+      }
+      const bool hole = may_have_holes && data.is_hole(i * kChunk, part);
+      if (!hole) count_bytes(part);
+      const auto real = hole ? storage::sum_of_zeros(part)
+                             : sum_of(file, offset + i * kChunk, part).value_or(~*sum);
+      if (real == *sum) continue;
       found("inode {}: segment {} is damaged between {} and {}", number(inode.id),
-            number(inode.location.segment), offset + i * kChunk,
-            offset + i * kChunk + chunk.size());
+            number(inode.location.segment), offset + i * kChunk, offset + i * kChunk + part);
     }
+  }
+
+  void count_bytes(std::uint64_t bytes) {
+    report_.bytes += bytes;
+    if (progress_) progress_(report_.bytes, total_);
+  }
+
+  Result<std::uint64_t> sum_of(storage::File& file, std::uint64_t offset, std::uint64_t length) {
+    chunk_.resize(length);
+    if (SPILLFS_TRY(file.read(chunk_, offset)) != length) return fail(EIO, "it ends early");
+    return xxh3(chunk_);
   }
 
   Result<> check_totals() {
@@ -308,6 +326,7 @@ class Checker {
   std::uint64_t total_ = 0;  // bytes, about
   SyncEpochs epochs_;
   CheckReport report_;
+  std::vector<std::byte> chunk_;
   std::int64_t charged_ = 0;
   std::unordered_map<std::uint32_t, std::int64_t> users_;  // charged
   std::unordered_set<std::uint64_t> queued_inodes_;

@@ -58,7 +58,7 @@ void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
       if (!opened && opened.error().code == ENOENT) return fail(ESTALE, opened.error().context);
       return opened;
     };
-    return serve_slowly(req, "open", open_if_whole, reply);
+    return serve_once_proven(req, "open", InodeId{id}, open_if_whole, reply);
   }
   serve_or_park(req, "open", open, reply);
 }
@@ -100,7 +100,7 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size,
   const auto again = [=, &volume, copy = std::string(data, size)](Parking::Try how) {
     return volume.write(handle, as_bytes(copy), at, disk_wait(how));
   };
-  parking.wait(attempt_to(req, "write", again, reply), before);
+  parking.wait(attempt_to(req, "write", again, reply), before, user_of(req));
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
@@ -227,6 +227,8 @@ void list(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, Listing
         if (!add_entry(req, listing, reply, entry)) return reply;
         after = entry.cookie;
       }
+      // A page of those may have taken long to find.
+      if (ControlFiles::owns(InodeId{id})) return reply;
     }
   };
   serve(req, "readdir", fill, [](fuse_req_t r, Result<ListReply>& reply) {

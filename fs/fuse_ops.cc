@@ -125,7 +125,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* attributes, int to_s
     return volume.set_attributes(InodeId{id}, set);
   };
   if (set.size && volume_of(req).is_doubtful(InodeId{id})) {
-    return serve_slowly(req, "setattr", change, kReplyAttributes);
+    return serve_once_proven(req, "setattr", InodeId{id}, change, kReplyAttributes);
   }
   serve_or_park(req, "setattr", change, kReplyAttributes);
 }

@@ -31,6 +31,7 @@ inline FuseContext& context_of(fuse_req_t request) {
   return *static_cast<FuseContext*>(fuse_req_userdata(request));
 }
 inline Volume& volume_of(fuse_req_t request) { return *context_of(request).volume; }
+inline uid_t user_of(fuse_req_t request) { return fuse_req_ctx(request)->uid; }
 
 inline void reply_with(fuse_req_t request, Result<>& /*done*/) { fuse_reply_err(request, 0); }
 void reply_with(fuse_req_t request, Result<std::string>& text);  // of a symlink
@@ -120,13 +121,25 @@ void serve_or_park(fuse_req_t request, Doing doing, Call call, Reply reply) {
   const Parking::Moment before = parking.now();
   auto attempt = attempt_to(request, doing, on_any_try(std::move(call)), reply);
   if (attempt(Parking::Try::kMayWait) == Parking::Outcome::kAnswered) return;
-  parking.wait(std::move(attempt), before);
+  parking.wait(std::move(attempt), before, user_of(request));
 }
 
 // Calls soon, on a thread that may be slow.
 template <class Call, class Reply>
 void serve_slowly(fuse_req_t request, Doing doing, Call call, Reply reply) {
-  context_of(request).parking->run(attempt_to(request, doing, on_any_try(std::move(call)), reply));
+  context_of(request).parking->run(attempt_to(request, doing, on_any_try(std::move(call)), reply),
+                                   user_of(request));
+}
+
+// Calls once the file has been compared with its sums after a loss of power, soon after that, and
+// when it is gone: `call` then finds that out by itself.
+template <class Call, class Reply>
+void serve_once_proven(fuse_req_t request, Doing doing, InodeId id, Call call, Reply reply) {
+  const auto go_on = [=](const Result<>& proven) {
+    if (proven || proven.error().code == ENOENT) return serve_slowly(request, doing, call, reply);
+    reply_error(request, doing, proven.error());
+  };
+  volume_of(request).prove_first(id, user_of(request), go_on);
 }
 
 // Not known where the kernel can't send it again.

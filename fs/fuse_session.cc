@@ -61,7 +61,8 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
       options_(options),
       volume_(volume),
       finish_syncs_{volume},
-      parking_(options.space_wait) {
+      parking_(options.space_wait),
+      finish_proofs_{volume} {
   context_ = {.volume = &volume,
               .control = &control,
               .parking = &parking_,

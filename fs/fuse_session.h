@@ -51,6 +51,11 @@ class FuseSession {
     Volume& volume;
     ~FinishSyncs() { volume.finish_syncs(); }
   };
+  // Goes before the parking, where requests that wait for a proof go on.
+  struct FinishProofs {
+    Volume& volume;
+    ~FinishProofs() { volume.finish_proofs(); }
+  };
 
   FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options options);
   Result<> start(MutableBytes init);
@@ -64,7 +69,8 @@ class FuseSession {
   FuseContext context_;
   std::unique_ptr<fuse_session, Destroy> session_;
   const FinishSyncs finish_syncs_;
-  Parking parking_;  // goes first: what waits is answered through the session
+  Parking parking_;  // goes before it: what waits is answered through the session
+  const FinishProofs finish_proofs_;
   std::atomic<bool> stopped_{false};
   std::atomic_flag spinning_;
   std::atomic<unsigned> running_{0};

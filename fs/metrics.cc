@@ -153,6 +153,15 @@ void add_background(Exposition& out, const StatusSources& from, const Volume::St
   out.gauge("spillfs_scrub_last_full_timestamp_seconds",
             "When the last scrub of everything ended; 0: none since this process began.",
             static_cast<std::uint64_t>(scrub.last_full_pass.value_or(0)));
+  out.gauge("spillfs_scrub_oldest_uncompared_seconds",
+            "How long ago the oldest bytes that have a sum were compared or written, at most.",
+            static_cast<std::uint64_t>(scrub.oldest_age));
+  out.gauge("spillfs_scrub_bytes_per_second", "The background scrub's rate; 0: it is off.",
+            scrub.rate);
+  out.counter("spillfs_checksum_bytes_total",
+              "Bytes read to make sums of what was changed in place.", now.summed);
+  out.gauge("spillfs_files_waiting_for_sums", "Files changed in place whose sums are not begun.",
+            now.waiting_for_sums);
   out.gauge("spillfs_damaged_files", "Files that scrub found to be wrong.",
             std::uint64_t{now.damaged});
   out.gauge("spillfs_index_read_only",

@@ -177,6 +177,23 @@ Result<> set_reap(MountOptions& options, std::string_view text) {
   return {};
 }
 
+constexpr std::chrono::minutes kShortestScrub{1};
+
+Result<> set_scrub_every(MountOptions& options, std::string_view text) {
+  options.scrub_every = std::chrono::seconds(0);
+  if (text == "off" || text == "0") return {};
+  const auto every = SPILLFS_TRY(parse_age(text));
+  if (every < kShortestScrub) {
+    return fail(EINVAL, fmt::format("'{}' is shorter than 1m; 'off' is no scrub", text));
+  }
+  options.scrub_every = every;
+  return {};
+}
+
+std::string show_scrub_every(const MountOptions& options) {
+  return options.scrub_every.count() == 0 ? "off" : format_age(options.scrub_every);
+}
+
 constexpr std::array<std::string_view, 3> kLogs{"auto", "journal", "file"};
 
 Result<> set_log(MountOptions& options, std::string_view text) {
@@ -267,6 +284,10 @@ std::vector<OptionSpec> way_options() {
       yes_no_option("background_checksums",
                     "make the sums of files that were changed in place, after their last writer",
                     &O::background_checksums),
+      size_option("checksum_rate", "128MiB",
+                  "bytes a second that are read to make those sums, and to compare files after a "
+                  "loss of power",
+                  &O::checksum_rate, {.least = kMiB}),
       {.name = "durability",
        .value = "MODE",
        .fallback = "process",
@@ -276,8 +297,16 @@ std::vector<OptionSpec> way_options() {
        .set = set_durability,
        .show = show_durability,
        .words = {"process", "fsync", kInterval}},
+      {.name = "scrub_every",
+       .value = "AGE",
+       .fallback = "24h",
+       .help = "how often the background scrub compares every byte with its sum (24h, 7d); or off",
+       .set = set_scrub_every,
+       .show = show_scrub_every,
+       .words = {"off"}},
       size_option("scrub_rate", "16MiB",
-                  "bytes a second that the background scrub compares with their sums; 0: none",
+                  "bytes a second that it compares at least, and more where scrub_every needs it; "
+                  "0: no background scrub",
                   &O::scrub_rate),
       {.name = "reap",
        .value = "AGE",

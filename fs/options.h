@@ -38,7 +38,9 @@ struct MountOptions {
   bool background_checksums = true;
   Durability durability = Durability::kProcess;
   std::chrono::milliseconds sync_interval{0};  // of kInterval
-  std::uint64_t scrub_rate = 16 * kMiB;        // bytes a second; 0: no background scrub
+  std::uint64_t checksum_rate = 128 * kMiB;    // bytes a second
+  std::uint64_t scrub_rate = 16 * kMiB;        // bytes a second, at least; 0: no background scrub
+  std::chrono::seconds scrub_every{86'400};    // 0: none, too
   std::uint64_t threads = 4;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not

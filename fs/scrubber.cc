@@ -2,13 +2,12 @@
 #include "fs/scrubber.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
+
+#include "fs/background_priority.h"
 
 namespace spillfs::fs {
 namespace {
@@ -22,13 +21,16 @@ std::string to_line(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-// Runs, and reads, when nobody else wants to. What the kernel does not grant is not needed.
-void take_lowest_priority() {
-  constexpr int kNicest = 19;
-  constexpr int kThisThread = 1;  // IOPRIO_WHO_PROCESS; the kernel's header is not for C++
-  constexpr int kIdle = 3 << 13;  // IOPRIO_CLASS_IDLE
-  static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNicest));
-  static_cast<void>(::syscall(SYS_ioprio_set, kThisThread, 0, kIdle));
+// Where that can't be read the plan knows of nothing that was compared.
+index::ScrubMark kept_mark(Volume& volume) {
+  const auto mark = volume.scrub_mark();
+  if (!mark) spdlog::warn("scrub: {}", describe(mark.error()));
+  return mark.value_or(index::ScrubMark{});
+}
+
+std::int64_t birth_of(Volume& volume) {
+  const auto root = volume.committed_inode(kRootInode);
+  return root ? root->born.seconds : 0;
 }
 
 class ReportReader : public ControlReader {
@@ -59,7 +61,11 @@ std::size_t ScrubReport::read(MutableBytes into, std::uint64_t offset) {
 }
 
 Scrubber::Scrubber(Volume& volume, ScrubberOptions options)
-    : volume_(volume), options_(options), next_pass_(Clock::now() + options.first) {
+    : volume_(volume),
+      options_(std::move(options)),
+      not_before_(Clock::now() + options_.first),
+      plan_({.least_rate = options_.rate, .every = options_.every, .settled = options_.settled},
+            kept_mark(volume), birth_of(volume)) {
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -80,11 +86,17 @@ std::unique_ptr<ControlReader> Scrubber::open() { return std::make_unique<Report
 
 Scrubber::Status Scrubber::status() {
   MutexLock lock(mutex_);
-  return status_;
+  Status now_status = status_;
+  now_status.oldest_age = plan_.oldest_age(now());
+  const bool off = options_.rate == 0 || options_.every.count() == 0;
+  now_status.rate = off ? 0 : plan_.rate(volume_.charged());
+  return now_status;
 }
 
+std::int64_t Scrubber::now() const { return options_.now ? options_.now() : std::time(nullptr); }
+
 void Scrubber::run(const std::stop_token& stop) {
-  take_lowest_priority();
+  run_when_idle();
   while (!stop.stop_requested()) {
     if (const auto report = wait_for_work(stop)) {
       const std::string last = walk_for(*report, stop);
@@ -104,50 +116,74 @@ std::shared_ptr<ScrubReport> Scrubber::wait_for_work(const std::stop_token& stop
   MutexLock lock(mutex_);
   for (;;) {
     if (stop.stop_requested() || demanded_ != nullptr) return demanded_;
-    const bool due = options_.rate != 0 && Clock::now() >= next_pass_;
-    if (due) return nullptr;
+    if (Clock::now() >= not_before_ && plan_.is_due(now())) return nullptr;
     changed_.wait_for(mutex_, kLook);
   }
 }
 
 void Scrubber::walk_in_background(const std::stop_token& stop) {
+  const auto walked = walk_from_position(stop);
+  if (walked) return;
+  spdlog::error("scrub: {}", describe(walked.error()));
+  MutexLock lock(mutex_);
+  not_before_ = Clock::now() + options_.first;
+}
+
+Result<> Scrubber::walk_from_position(const std::stop_token& stop) {
   const ScrubOptions slowly{.pace = [&](std::uint64_t bytes) { return keep_to_rate(bytes, stop); },
                             .settled = options_.settled};
-  auto position = volume_.scrub_position();
-  std::uint64_t since_kept = 0;
-  while (position) {
-    const auto found = volume_.scrub_next(*position, slowly);
-    if (!found) {
-      const bool at_end = found.error().code == ENOENT;
-      if (at_end) passed();
-      const auto kept = volume_.keep_scrub_position(at_end ? kNoSegment : *position);
-      if (!at_end && found.error().code != ECANCELED) position = tl::unexpected(found.error());
-      if (!kept) position = tl::unexpected(kept.error());
-      break;
-    }
+  SegmentId position = SPILLFS_TRY(begin_pass());
+  for (std::uint64_t since_kept = 0;;) {
+    const auto found = volume_.scrub_next(position, slowly);
+    if (!found && found.error().code == ENOENT) return end_pass();
+    if (!found && found.error().code == ECANCELED) return keep(position);
+    if (!found) return tl::unexpected(found.error());
     position = found->segment;
     since_kept += found->bytes;
     if (since_kept < kKeepEvery) continue;
     since_kept = 0;
-    if (auto kept = volume_.keep_scrub_position(*position); !kept) {
-      position = tl::unexpected(kept.error());
-    }
+    SPILLFS_TRY(keep(position));
   }
-  if (position) return;
-  spdlog::error("scrub: {}", describe(position.error()));
-  MutexLock lock(mutex_);
-  next_pass_ = Clock::now() + options_.first;
+}
+
+// Where it begins, or goes on.
+Result<SegmentId> Scrubber::begin_pass() {
+  bool goes_on = false;
+  {
+    MutexLock lock(mutex_);
+    goes_on = plan_.mark().began != 0;  // else the position is an older version's, without a time
+    plan_.begin(now());
+  }
+  const SegmentId position = goes_on ? SPILLFS_TRY(volume_.scrub_position()) : kNoSegment;
+  SPILLFS_TRY(keep(position));
+  return position;
+}
+
+Result<> Scrubber::end_pass() {
+  {
+    MutexLock lock(mutex_);
+    plan_.end();
+    status_.last_full_pass = now();
+  }
+  return keep(kNoSegment);
+}
+
+Result<> Scrubber::keep(SegmentId position) {
+  index::ScrubMark mark;
+  {
+    MutexLock lock(mutex_);
+    mark = plan_.mark();
+  }
+  return volume_.keep_scrub(position, mark);
 }
 
 // False when something more urgent has come.
 bool Scrubber::keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) {
   count(bytes);
-  const std::chrono::duration<double> takes(static_cast<double>(bytes) /
-                                            static_cast<double>(options_.rate));
-  due_ = std::max(due_, Clock::now()) + std::chrono::duration_cast<Clock::duration>(takes);
   MutexLock lock(mutex_);
+  const auto due = pace_.after(bytes, plan_.rate(volume_.charged()), Clock::now());
   while (!stop.stop_requested() && demanded_ == nullptr) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now());
     if (left.count() <= 0) return true;
     changed_.wait_for(mutex_, std::min(left, kLook));
   }
@@ -156,14 +192,17 @@ bool Scrubber::keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) {
 
 // Its last line.
 std::string Scrubber::walk_for(ScrubReport& report, const std::stop_token& stop) {
+  const std::int64_t began = now();
   const auto pass = walk_all(report, stop);
   if (!pass) {
     return to_line({{"done", true}, {"error", describe(pass.error())}});
   }
-  passed();
-  if (auto kept = volume_.keep_scrub_position(kNoSegment); !kept) {
-    spdlog::warn("scrub: {}", describe(kept.error()));
+  {
+    MutexLock lock(mutex_);
+    plan_.end_full(began);
+    status_.last_full_pass = now();
   }
+  if (auto kept = keep(kNoSegment); !kept) spdlog::warn("scrub: {}", describe(kept.error()));
   return to_line({{"done", true},
                   {"scrubbed_bytes", pass->bytes},
                   {"files", pass->files},
@@ -206,12 +245,6 @@ void Scrubber::tell(ScrubReport& report, const Scrubbed& found, Pass& pass) {
                         {"path", damage.path},
                         {"damage", damage.what}}));
   }
-}
-
-void Scrubber::passed() {
-  MutexLock lock(mutex_);
-  status_.last_full_pass = std::time(nullptr);
-  next_pass_ = Clock::now() + options_.every;
 }
 
 void Scrubber::count(std::uint64_t bytes) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks a Volume's files and compares them with their sums: in the background, slowly, once a day;
-// and when somebody asks, as fast as the disk gives what nobody else wants.
+// Walks a Volume's files and compares them with their sums: in the background, as fast as ScrubPlan
+// says; and when it is asked for, as fast as the disk gives what no request wants.
 //
 // Threads: every method may be called from any thread. The walk has one of its own, of the lowest
 // priority.
@@ -8,22 +8,26 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "fs/byte_pace.h"
 #include "fs/control_files.h"
+#include "fs/scrub_plan.h"
 #include "fs/volume.h"
 #include "storage/base/mutex.h"
 
 namespace spillfs::fs {
 
 struct ScrubberOptions {
-  std::uint64_t rate = 0;                       // bytes a second in the background; 0: none
-  std::chrono::milliseconds first{60'000};      // after the start
-  std::chrono::milliseconds every{86'400'000};  // from the end of a pass to the next
-  std::chrono::seconds settled{60};  // the background leaves what was changed since alone
+  std::uint64_t rate = 0;                   // bytes a second in the background at least; 0: none
+  std::chrono::milliseconds first{60'000};  // after the start
+  std::chrono::seconds every{86'400};       // from the beginning of a pass to the next; 0: none
+  std::chrono::seconds settled{60};         // the background leaves what was changed since alone
+  std::function<std::int64_t()> now;        // seconds since 1970; not set: the machine's clock
 };
 
 // What a pass that somebody asked for has found so far, a JSON object a line (docs/CLI.md); grows
@@ -52,6 +56,8 @@ class Scrubber {
   struct Status {
     std::uint64_t bytes = 0;                     // compared since the start
     std::optional<std::int64_t> last_full_pass;  // end of it, seconds since 1970; since the start
+    std::int64_t oldest_age = 0;                 // seconds; ScrubPlan::oldest_age()
+    std::uint64_t rate = 0;                      // bytes a second in the background, now; 0: none
   };
   Status status();
 
@@ -65,11 +71,15 @@ class Scrubber {
   void run(const std::stop_token& stop);
   std::shared_ptr<ScrubReport> wait_for_work(const std::stop_token& stop);
   void walk_in_background(const std::stop_token& stop);
+  Result<> walk_from_position(const std::stop_token& stop);
   std::string walk_for(ScrubReport& report, const std::stop_token& stop);
   Result<Pass> walk_all(ScrubReport& report, const std::stop_token& stop);
   void tell(ScrubReport& report, const Scrubbed& found, Pass& pass);
   bool keep_to_rate(std::uint64_t bytes, const std::stop_token& stop);
-  void passed();
+  Result<SegmentId> begin_pass();
+  Result<> end_pass();
+  Result<> keep(SegmentId position);
+  [[nodiscard]] std::int64_t now() const;
   void count(std::uint64_t bytes);
 
   Volume& volume_;
@@ -77,9 +87,10 @@ class Scrubber {
   Mutex mutex_;
   CondVar changed_;
   std::shared_ptr<ScrubReport> demanded_ GUARDED_BY(mutex_);
-  Clock::time_point next_pass_ GUARDED_BY(mutex_);
+  Clock::time_point not_before_ GUARDED_BY(mutex_);  // of the background's walk
+  ScrubPlan plan_ GUARDED_BY(mutex_);
   Status status_ GUARDED_BY(mutex_);
-  Clock::time_point due_;  // the thread's own: when it may read again
+  BytePace pace_;  // the thread's own
   std::jthread thread_;
 };
 

@@ -21,11 +21,7 @@ std::uint64_t SealedBytes::chunk_length(std::uint64_t chunk) const {
 
 std::optional<Flaw> SealedBytes::load_sums() {
   if (at_.placement == Placement::kFused) return load_record();
-  const std::uint64_t wanted = chunk_count(at_.length);
-  auto sums = index_.sums(at_.segment, 0, wanted);
-  if (!sums) return flaw(Flaw::Kind::kUnreadable, 0, sums.error().context);
-  if (sums->size() != wanted) return flaw(Flaw::Kind::kUnreadable, 0, "sums are missing");
-  sums_ = *std::move(sums);
+  sums_ = ChunkSums(index_, at_.segment, chunk_count(at_.length));
   return std::nullopt;
 }
 
@@ -42,19 +38,34 @@ std::optional<Flaw> SealedBytes::load_record() {
   if (record->info.inode != id_ || record->info.data_length != at_.length) {
     return found(Flaw::Kind::kWrong, "the record contradicts the index");
   }
-  sums_ = std::move(record->info.sums);
+  sums_ = ChunkSums(std::move(record->info.sums));
   return std::nullopt;
+}
+
+bool SealedBytes::is_hole(std::uint64_t chunk) {
+  return at_.placement == Placement::kPrivate && disk_.is_hole(chunk * kChunk, chunk_length(chunk));
+}
+
+std::uint64_t SealedBytes::bytes_to_read(std::uint64_t chunk) {
+  return is_hole(chunk) ? 0 : chunk_length(chunk);
 }
 
 std::optional<Flaw> SealedBytes::check(std::uint64_t chunk) {
   const std::uint64_t length = chunk_length(chunk);
+  const auto sum = sums_.at(chunk);
+  if (!sum) return flaw(Flaw::Kind::kUnreadable, chunk, sum.error().context);
+  constexpr const char* kWrong = "the bytes do not match their sum";
+  if (is_hole(chunk)) {
+    if (storage::sum_of_zeros(length) == *sum) return std::nullopt;
+    return flaw(Flaw::Kind::kWrong, chunk, kWrong);
+  }
   const auto bytes = disk_.read(at_.data_offset + chunk * kChunk, length);
   if (!bytes) return flaw(Flaw::Kind::kUnreadable, chunk, bytes.error().context);
   if (bytes->size() != length) {
     return flaw(Flaw::Kind::kUnreadable, chunk, "the segment ends early");
   }
-  if (xxh3(*bytes) == sums_[chunk]) return std::nullopt;
-  return flaw(Flaw::Kind::kWrong, chunk, "the bytes do not match their sum");
+  if (xxh3(*bytes) == *sum) return std::nullopt;
+  return flaw(Flaw::Kind::kWrong, chunk, kWrong);
 }
 
 }  // namespace spillfs::fs

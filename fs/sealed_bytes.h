@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "fs/chunk_sums.h"
 #include "index/index.h"
 #include "storage/disk_reader.h"
 
@@ -32,19 +32,22 @@ class SealedBytes {
 
   // First; the rest needs what it reads.
   std::optional<Flaw> load_sums();
-  [[nodiscard]] std::uint64_t chunks() const { return sums_.size(); }
-  [[nodiscard]] std::uint64_t chunk_length(std::uint64_t chunk) const;
+  [[nodiscard]] std::uint64_t chunks() const { return sums_.count(); }
+  // What check() reads for it: nothing for a hole.
+  std::uint64_t bytes_to_read(std::uint64_t chunk);
   std::optional<Flaw> check(std::uint64_t chunk);
 
  private:
   std::optional<Flaw> load_record();
+  [[nodiscard]] std::uint64_t chunk_length(std::uint64_t chunk) const;
+  bool is_hole(std::uint64_t chunk);
   [[nodiscard]] Flaw flaw(Flaw::Kind kind, std::uint64_t chunk, std::string what) const;
 
   index::Index& index_;
   storage::DiskReader& disk_;
   const InodeId id_;
   const Location at_;
-  std::vector<std::uint64_t> sums_;
+  ChunkSums sums_;
 };
 
 }  // namespace spillfs::fs

@@ -160,6 +160,9 @@ void add_durability(const Json& status, Report& out) {
            fmt::format("{} compared, {} damaged files, last full pass: {}",
                        size_of(status, "scrubbed_bytes"), number_of(status, "damaged_files"),
                        text_of(status, "last_full_scrub")));
+  out.line("uncompared",
+           fmt::format("for {:.1f} hours at most",
+                       double(number_of(status, "oldest_uncompared_seconds")) / 3600));
 }
 
 void add_restarts(const Json& status, Report& out) {

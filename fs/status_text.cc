@@ -97,6 +97,9 @@ nlohmann::json safety(const StatusSources& from, const Volume::Status& now) {
       {"sync_groups", now.sync_groups},
       {"unsynced", now.unsynced},
       {"scrubbed_bytes", scrub.bytes},
+      {"scrub_bytes_per_second", scrub.rate},
+      {"oldest_uncompared_seconds", scrub.oldest_age},
+      {"files_waiting_for_sums", now.waiting_for_sums},
       {"damaged_files", now.damaged},
       {"last_full_scrub", scrub.last_full_pass
                               ? fmt::format("{:%FT%TZ}", fmt::gmtime(*scrub.last_full_pass))

@@ -72,6 +72,9 @@ struct Vnode {
   int backing GUARDED_BY(mutex) = 0;  // its id while it is open in passthrough mode, else 0
   index::Time backing_modified GUARDED_BY(mutex);  // when catch_up() last looked
   std::uint64_t changes_in_place GUARDED_BY(mutex) = 0;
+  // References that read the file in the background and keep it from nothing: its removal ends
+  // them.
+  long watchers GUARDED_BY(mutex) = 0;
   WholeFile whole GUARDED_BY(mutex);
 
   // Where the bytes are, for as long as it is open or changed: at most one of the three.

@@ -31,7 +31,12 @@ Volume::Volume(Parts parts, VolumeOptions options)
       users_(options_.user_quota, ::geteuid()),
       numbers_(*index_),
       fused_(*segments_, *index_, numbers_, space_),
-      syncer_(*segments_, *index_) {}
+      changed_files_(changed_files()),
+      checksummer_(*changed_files_,
+                   {.delay = options_.checksum_delay, .rate = options_.checksum_rate}),
+      syncer_(*segments_, *index_),
+      lost_files_(lost_files()),
+      prover_(*lost_files_) {}
 
 Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options) {
   if (parts.open_files == nullptr) parts.open_files = SPILLFS_TRY(OpenFiles::create());
@@ -41,11 +46,13 @@ Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options)
     volume->reclaimer_ =
         std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
   }
+  if (volume->options_.reclaim_in_background) volume->checksummer_.start();
   volume->start_syncing();
   return volume;
 }
 
 Volume::~Volume() {
+  checksummer_.stop();
   stop_syncing();
   reclaimer_.request_stop();
   kick_reclaim();
@@ -257,6 +264,7 @@ Result<struct statvfs> Volume::statfs(uid_t uid) {
 
 Volume::Status Volume::status() {
   const FusedSegments::Totals fused = fused_.totals();
+  const Checksummer::Status sums = checksummer_.status();
   Status out{.inodes = inodes_,
              .charged = space_.charged(),
              .dead = space_.dead(),
@@ -274,6 +282,8 @@ Volume::Status Volume::status() {
              .fused_segments = fused.segments,
              .fused_bytes = fused.bytes,
              .fused_live = fused.live,
+             .summed = sums.bytes,
+             .waiting_for_sums = sums.files,
              .reclaim_runs = reclaim_runs_,
              .freed_segments = freed_segments_,
              .copied_bytes = copied_bytes_};

@@ -28,10 +28,12 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fs/checksummer.h"
 #include "fs/damage.h"
 #include "fs/fused_segments.h"
 #include "fs/numbers.h"
 #include "fs/open_files.h"
+#include "fs/prover.h"
 #include "fs/sealed_bytes.h"
 #include "fs/space.h"
 #include "fs/sync_epochs.h"
@@ -132,12 +134,18 @@ class Volume {
   bool syncs_close(HandleId handle);
   // flush() will wait for the disk: it replaces bytes that are there.
   bool closes_slowly(HandleId handle);
-  // open_file(), or a change of its size, will read all of the file first.
+  // open_file(), or a change of its size, needs prove_first().
   bool is_doubtful(InodeId id);
   // Everything that was sealed so far survives power loss.
   Result<> sync_all() EXCLUDES(sync_run_);
   // Looks at every file that may not have survived one; in the background by itself.
-  Result<> prove_all(const std::stop_token& stop = {});
+  Result<> prove_all();
+  // Calls `done` once `user` may open such a file: now, or when it has been compared with its sums;
+  // or with the reason why it can't be opened. Calls that need it and do not wait so fail with
+  // EAGAIN meanwhile.
+  void prove_first(InodeId id, uid_t user, const Prover::Done& done);
+  // Calls all who wait, and from now on at once, with ECANCELED.
+  void finish_proofs();
 
   // "." has cookie 1 and ".." 2; the rest follows in cookie order. Empty at the end.
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
@@ -177,12 +185,15 @@ class Volume {
   Result<Scrubbed> scrub_next(SegmentId after, const ScrubOptions& options);
   // Where a scrub that was stopped goes on; outlives the process. kNoSegment: at the start.
   Result<SegmentId> scrub_position();
-  Result<> keep_scrub_position(SegmentId position);
+  Result<index::ScrubMark> scrub_mark() { return index_->scrub_mark(); }
+  Result<> keep_scrub(SegmentId position, const index::ScrubMark& mark);
 
   // What there is for `uid`, whom a quota may leave less than there is.
   Result<struct statvfs> statfs(uid_t uid = 0);
   // The bytes that each user's files count for.
   std::map<uid_t, std::uint64_t> users() { return users_.charged(); }
+  // The bytes that all files count for.
+  std::uint64_t charged() { return space_.charged(); }
   struct Status {
     std::int64_t inodes = 0;
     std::uint64_t charged = 0, dead = 0, pool = 0, quota = 0, staging_free = 0;  // bytes
@@ -193,7 +204,8 @@ class Volume {
     bool unsynced = false;      // something was sealed since the last sync of everything
     std::size_t damaged = 0;    // files that scrub has found to be wrong
     std::string index_trouble;  // why it takes no changes; empty when it does
-    std::uint64_t fused_segments = 0, fused_bytes = 0, fused_live = 0;     // bytes: of records
+    std::uint64_t fused_segments = 0, fused_bytes = 0, fused_live = 0;  // bytes: of records
+    std::uint64_t summed = 0, waiting_for_sums = 0;                     // bytes read so far; files
     std::uint64_t reclaim_runs = 0, freed_segments = 0, copied_bytes = 0;  // so far
   };
   Status status();
@@ -229,8 +241,10 @@ class Volume {
   };
   // Waits until no run of reclaim uses the old one.
   void set_kernel(Kernel kernel);
-  // Runs reclaim until there is nothing left it can do now.
-  Result<> reclaim_now();
+  // Runs reclaim until there is nothing left it can do now, or a stop is requested.
+  Result<> reclaim_now(const std::stop_token& stop = {});
+  // Makes the sums that are due; in the background by itself.
+  void sum_now();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -292,7 +306,7 @@ class Volume {
                   std::optional<InodeId> only = std::nullopt);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
-  Result<> check_not_inside(InodeId id, InodeId directory);
+  Result<> check_not_inside(const index::Inode& moved, InodeId directory);
   Result<> replace(const Renaming& on, const RenameNames& names)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
   Result<> exchange(const Renaming& on, const RenameNames& names)
@@ -324,6 +338,8 @@ class Volume {
   Result<> stage(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   Result<> write_private(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> check_room_for_xattr(const Vnode& vnode, std::string_view name)
+      REQUIRES_SHARED(vnode.mutex);
   Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);  // volume_attributes.cc
   void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
 
@@ -375,6 +391,7 @@ class Volume {
   void scrub_superblock(const index::Segment& segment, ScrubWalk& walk);
   Result<> scrub_records(const index::Segment& segment, ScrubWalk& walk);
   Result<> scrub_inode(InodeId id, const index::Record& at, ScrubWalk& walk);
+  bool is_still(const index::Inode& seen);
   Result<> confirm(const index::Inode& seen, const Flaw& flaw, Scrubbed& found);
   Result<> confirm_whole(const index::Inode& seen);
   Result<> load_damaged();
@@ -430,7 +447,17 @@ class Volume {
   Result<> remove_strays();
   Result<> leave_numbers_in_use();
   bool is_doubtful(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
-  Result<> prove(const VnodeRef& vnode, const std::stop_token& stop = {}) EXCLUDES(vnode->mutex);
+  class LostFiles;
+  std::unique_ptr<DoubtfulFiles> lost_files();
+  using Pace = std::function<bool(std::uint64_t bytes)>;  // may sleep; false: stop
+  Result<bool> needs_proof(Vnode& vnode) EXCLUDES(vnode.mutex);
+  Result<> prove(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
+  Result<> prove_at_once(const VnodeRef& vnode, const Pace& pace) EXCLUDES(vnode->mutex);
+  Result<std::unique_ptr<ByteProof>> begin_proof(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
+  Result<> settle_proof(const VnodeRef& vnode, const ByteProof& proof, ByteProof::Verdict verdict)
+      EXCLUDES(vnode->mutex);
+  Result<> prove_all(const Pace& pace);
+  void prove_in_background(const std::stop_token& stop);
   Result<> drop_lost(const VnodeRef& vnode) EXCLUDES(vnode->mutex);
 
   // volume_recovery.cc
@@ -458,17 +485,25 @@ class Volume {
   void take_back_stale(int id);
   std::optional<Opened> opened_before(RequestId request) EXCLUDES(handles_mutex_);
 
+  // volume_sums.cc
+  class ChangedFile;
+  class ChangedFiles;
+  std::unique_ptr<FilesToSum> changed_files();
+  void sum_later(const index::Inode& inode);
+
   // volume_reclaim.cc
   void orphaned(const VnodeRef& vnode) REQUIRES(vnode->mutex);
   void reclaim_loop(const std::stop_token& stop);
-  Result<> reclaim_orphans();
+  Result<> reclaim_orphans(const std::stop_token& stop);
+  static bool is_in_use(Vnode& vnode) EXCLUDES(vnode.mutex);
   Result<> reclaim_orphans(std::span<const VnodeRef> orphans);
   static SegmentId unnamed_segment(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   static void erase_orphan(const Vnode& vnode, index::Batch& batch) REQUIRES(vnode.mutex);
   void bury(Vnode& vnode) REQUIRES(vnode.mutex);
-  Result<> reclaim_dead();
+  Result<> reclaim_dead(const std::stop_token& stop);
   Result<> free_segment(SegmentId id);
-  Result<> compact_all();
+  Result<> compact_all(const std::stop_token& stop);
+  bool reclaim_is_wanted() EXCLUDES(reclaim_mutex_);
   Result<> compact_worst();
   Result<> compact(SegmentId segment);
   Result<> copy_record(const index::Record& record, std::vector<Copy>& copies);
@@ -476,9 +511,6 @@ class Volume {
   Result<> sync_copies(const std::vector<Copy>& copies);
   Result<bool> name_copy(const Copy& copy);
   bool may_be_mapped(SegmentId id) EXCLUDES(reclaim_mutex_);
-  void sum_all_again() EXCLUDES(reclaim_mutex_);
-  bool may_sum(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
-  Result<bool> sum_again(InodeId id);
   void kick_reclaim() EXCLUDES(reclaim_mutex_);
   void reclaim_soon() REQUIRES(reclaim_mutex_);
 
@@ -524,7 +556,6 @@ class Volume {
   bool reclaim_kicked_ GUARDED_BY(reclaim_mutex_) = false;
   std::unordered_map<std::uint64_t, VnodeRef> orphans_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, std::uint64_t> dead_private_ GUARDED_BY(reclaim_mutex_);
-  std::unordered_map<std::uint64_t, Clock::time_point> unsummed_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, VnodeRef> passthrough_writers_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
@@ -534,6 +565,9 @@ class Volume {
   Mutex reclaim_run_;  // one run of reclaim at a time
   std::jthread reclaimer_;
 
+  const std::unique_ptr<FilesToSum> changed_files_;
+  Checksummer checksummer_;
+
   SyncEpochs epochs_;
   std::atomic<bool> unsynced_{false};  // something was sealed since the last sync of everything
   Mutex sync_run_;                     // one sync of everything at a time
@@ -541,6 +575,8 @@ class Volume {
   Mutex sync_wait_mutex_;
   CondVar sync_wanted_;
   Syncer syncer_;
+  const std::unique_ptr<DoubtfulFiles> lost_files_;
+  Prover prover_;
   std::jthread syncing_;
   std::jthread proving_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attributes and extended attributes.
 #include <fmt/format.h>
+#include <linux/limits.h>
 #include <sys/xattr.h>
 
 #include <array>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::string_view kCapabilities = "security.capability";
 constexpr std::size_t kValueMax = 64 * kKiB;
+constexpr std::size_t kListMax = XATTR_LIST_MAX;  // what listxattr(2) can give: names with a NUL
 
 // Which names Linux lets a file system without ACLs keep.
 Result<> check_xattr_name(std::string_view name) {
@@ -112,6 +114,7 @@ Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view v
   const auto old = SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA));
   if (old && (flags & XATTR_CREATE) != 0) return fail(EEXIST, "the xattr exists");
   if (!old && (flags & XATTR_REPLACE) != 0) return fail(ENODATA, "no such xattr");
+  if (!old) SPILLFS_TRY(check_room_for_xattr(*vnode, name));
   index::Inode after = vnode->inode;
   after.has_xattrs = true;
   after.changed = current_time();
@@ -120,6 +123,17 @@ Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view v
   SPILLFS_TRY(commit_answer(batch, request));
   refresh(*vnode, std::move(after));
   return {};
+}
+
+// What can't be listed is not taken, so that no list is longer.
+Result<> Volume::check_room_for_xattr(const Vnode& vnode, std::string_view name) {
+  if (!vnode.inode.has_xattrs) return {};
+  std::size_t length = name.size() + 1 + kUrl.size() + 1;
+  for (const std::string& other : SPILLFS_TRY(index_->xattr_names(vnode.id))) {
+    length += other.size() + 1;
+  }
+  if (length <= kListMax) return {};
+  return fail(ENOSPC, "the names of its xattrs would take more than 64 KiB");
 }
 
 Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {

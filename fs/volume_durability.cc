@@ -174,10 +174,8 @@ void Volume::start_syncing() {
     syncing_ = std::jthread([this](const std::stop_token& stop) { sync_loop(stop); });
   }
   if (epochs_.any_doubtful() && options_.reclaim_in_background) {
-    proving_ = std::jthread([this](const std::stop_token& stop) {
-      const auto proven = prove_all(stop);
-      if (!proven) spdlog::error("after the loss of power: {}", describe(proven.error()));
-    });
+    prover_.start();
+    proving_ = std::jthread([this](const std::stop_token& stop) { prove_in_background(stop); });
   }
 }
 
@@ -188,6 +186,7 @@ void Volume::stop_syncing() {
     sync_wanted_.notify_all();
   }
   if (syncing_.joinable()) syncing_.join();
+  prover_.stop();
   if (proving_.joinable()) {
     proving_.request_stop();
     proving_.join();

@@ -398,11 +398,7 @@ Result<> Volume::release(HandleId id) {
   if (sealed) sealed = seal(*vnode);
   if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());
   if (vnode->opens == 0 && vnode->inode.links == 0) orphaned(vnode);
-  if (options_.background_checksums && vnode->writers == 0 && vnode->inode.links != 0 &&
-      !vnode->inode.sums_valid && vnode->inode.location.placement == Placement::kPrivate) {
-    MutexLock reclaim(reclaim_mutex_);
-    unsummed_[number(vnode->id)] = Clock::now();
-  }
+  if (vnode->writers == 0) sum_later(vnode->inode);
   if (may_write(open.flags) && vnode->writers == 0 && vnode->home) {
     sizes_.note(*vnode->home, vnode->size > options_.fuse_limit);
   }

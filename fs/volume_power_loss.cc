@@ -7,9 +7,12 @@
 #include <unordered_set>
 
 #include "fs/attributes.h"
-#include "fs/proof.h"
+#include "fs/background_priority.h"
+#include "fs/byte_pace.h"
 #include "fs/volume.h"
+#include "storage/base/checksum.h"
 #include "storage/base/escaped.h"
+#include "storage/base/pause.h"
 
 namespace spillfs::fs {
 namespace {
@@ -78,23 +81,73 @@ bool Volume::is_doubtful(const Vnode& vnode) {
          epochs_.is_doubtful(vnode.inode.sealed_in);
 }
 
-// ENOENT when the power took its bytes: then it is gone. Reads them without the inode's lock.
-Result<> Volume::prove(const VnodeRef& vnode, const std::stop_token& stop) {
-  if (!epochs_.had_doubtful()) return {};
-  index::Inode inode;
-  {
-    SharedLock lock(vnode->mutex);
-    // Another thread may have taken its name since the caller looked it up.
-    const bool was_lost = vnode->inode.links == 0 && epochs_.was_doubtful(vnode->inode.sealed_in);
-    if (was_lost) return fail(ENOENT, "the power took it");
-    if (!is_doubtful(*vnode)) return {};
-    inode = vnode->inode;
-  }
-  if (SPILLFS_TRY(has_its_bytes(inode, *index_, *segments_, stop))) {
-    return note_on_disk(*vnode, inode.location, inode.sealed_in);
-  }
-  return drop_lost(vnode);
+// Whether it has to be compared; ENOENT when the power took its bytes: then it is gone.
+Result<bool> Volume::needs_proof(Vnode& vnode) {
+  if (!epochs_.had_doubtful()) return false;
+  SharedLock lock(vnode.mutex);
+  // Another thread may have taken its name since the caller looked it up.
+  const bool was_lost = vnode.inode.links == 0 && epochs_.was_doubtful(vnode.inode.sealed_in);
+  if (was_lost) return fail(ENOENT, "the power took it");
+  return is_doubtful(vnode);
 }
+
+// For calls that can't wait. In a mount the Prover compares files, and requests wait for it.
+Result<> Volume::prove(const VnodeRef& vnode) {
+  if (!SPILLFS_TRY(needs_proof(*vnode))) return {};
+  if (prover_.started()) {
+    return fail(EAGAIN, "its bytes are being compared with their sums after the loss of power");
+  }
+  return prove_at_once(vnode, [](std::uint64_t) { return true; });
+}
+
+// Reads the bytes without the inode's lock. ECANCELED when `pace` says to stop.
+Result<> Volume::prove_at_once(const VnodeRef& vnode, const Pace& pace) {
+  auto proof = SPILLFS_TRY(begin_proof(vnode));
+  while (proof != nullptr && SPILLFS_TRY(needs_proof(*vnode))) {
+    const auto verdict = SPILLFS_TRY(proof->step(kChunk));
+    if (verdict != ByteProof::Verdict::kGoesOn) return settle_proof(vnode, *proof, verdict);
+    if (!pace(proof->bytes_read())) return fail(ECANCELED, "the mount ends");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<ByteProof>> Volume::begin_proof(const VnodeRef& vnode) {
+  if (!SPILLFS_TRY(needs_proof(*vnode))) return nullptr;
+  SharedLock lock(vnode->mutex);
+  return std::make_unique<ByteProof>(vnode->inode, *index_, *segments_);
+}
+
+Result<> Volume::settle_proof(const VnodeRef& vnode, const ByteProof& proof,
+                              ByteProof::Verdict verdict) {
+  const index::Inode& inode = proof.inode();
+  if (verdict == ByteProof::Verdict::kLost) return drop_lost(vnode);
+  return note_on_disk(*vnode, inode.location, inode.sealed_in);
+}
+
+class Volume::LostFiles : public DoubtfulFiles {
+ public:
+  explicit LostFiles(Volume& volume) : volume_(volume) {}
+  Result<std::unique_ptr<ByteProof>> begin(InodeId id) override {
+    return volume_.begin_proof(SPILLFS_TRY(volume_.acquire(id)));
+  }
+  bool is_doubtful(InodeId id) override { return volume_.is_doubtful(id); }
+  Result<> settle(const ByteProof& proof, ByteProof::Verdict verdict) override {
+    const VnodeRef vnode = SPILLFS_TRY(volume_.acquire(proof.inode().id));
+    return volume_.settle_proof(vnode, proof, verdict);
+  }
+
+ private:
+  Volume& volume_;
+};
+
+std::unique_ptr<DoubtfulFiles> Volume::lost_files() { return std::make_unique<LostFiles>(*this); }
+
+void Volume::prove_first(InodeId id, uid_t user, const Prover::Done& done) {
+  if (!is_doubtful(id)) return done({});
+  prover_.ask(id, user, done);
+}
+
+void Volume::finish_proofs() { prover_.stop(); }
 
 Result<> Volume::drop_lost(const VnodeRef& vnode) {
   index::Inode inode;
@@ -114,26 +167,43 @@ Result<> Volume::drop_lost(const VnodeRef& vnode) {
   return fail(ENOENT, "the power took it");
 }
 
-Result<> Volume::prove_all(const std::stop_token& stop) {
+Result<> Volume::prove_all() {
+  return prove_all([](std::uint64_t) { return true; });
+}
+
+Result<> Volume::prove_all(const Pace& pace) {
   bool all = epochs_.any_doubtful();
   InodeId after{0};
-  while (epochs_.any_doubtful() && !stop.stop_requested()) {
+  while (epochs_.any_doubtful()) {
     const auto page = SPILLFS_TRY(index_->inodes(after, kPage));
     if (page.empty()) break;
     for (const index::Inode& inode : page) {
       if (!S_ISREG(inode.mode) || !epochs_.is_doubtful(inode.sealed_in)) continue;
       const auto found = acquire(inode.id);
-      const auto proven = found ? prove(*found, stop) : Result<>();
+      const auto proven = found ? prove_at_once(*found, pace) : Result<>();
       if (proven || proven.error().code == ENOENT) continue;
-      all = false;
       if (proven.error().code == ECANCELED) return {};
+      all = false;
       spdlog::error("inode {} is still doubtful: {}", number(inode.id), describe(proven.error()));
     }
+    if (!pace(0)) return {};
     after = page.back().id;
   }
-  if (!all || stop.stop_requested()) return {};
+  if (!all) return {};
   epochs_.clear_doubtful();
   return index_->commit({.put_sync_mark = epochs_.mark()});
+}
+
+void Volume::prove_in_background(const std::stop_token& stop) {
+  read_when_idle();
+  BytePace pace;
+  const auto proven = prove_all([&](std::uint64_t bytes) {
+    const auto now = BytePace::Clock::now();
+    const auto due = pace.after(bytes, options_.checksum_rate, now);
+    pause(std::chrono::ceil<std::chrono::milliseconds>(due - now), stop);
+    return !stop.stop_requested();
+  });
+  if (!proven) spdlog::error("after the loss of power: {}", describe(proven.error()));
 }
 
 }  // namespace spillfs::fs

@@ -22,17 +22,6 @@ void warn(const char* doing, const Result<>& result) {
   if (!result) spdlog::error("reclaim: {}: {}", doing, describe(result.error()));
 }
 
-Result<std::vector<std::uint64_t>> sums_of(storage::PrivateSegment& segment) {
-  std::vector<std::uint64_t> sums;
-  std::vector<std::byte> chunk;
-  for (std::uint64_t at = 0; at < segment.length(); at += kChunk) {
-    chunk.resize(std::min(kChunk, segment.length() - at));
-    SPILLFS_TRY(segment.read(chunk, at));
-    sums.push_back(xxh3(chunk));
-  }
-  return sums;
-}
-
 }  // namespace
 
 // The inode has no names left; its bytes are dead once nobody has it open.
@@ -80,20 +69,24 @@ void Volume::reclaim_loop(const std::stop_token& stop) {
     pause = sweep() ? kSweep : kPause;
     if (!kicked && Clock::now() - last_run < kPause) continue;
     last_run = Clock::now();
-    warn("run", reclaim_now());
+    warn("run", reclaim_now(stop));
   }
 }
 
-Result<> Volume::reclaim_now() {
+Result<> Volume::reclaim_now(const std::stop_token& stop) {
   MutexLock run(reclaim_run_);
   if (kernel_unknown_) return {};
   ++reclaim_runs_;
+  {
+    MutexLock lock(reclaim_mutex_);
+    reclaim_kicked_ = false;  // what it was for is looked at from here on
+  }
   const std::uint64_t before = space_.dead() + segments_->pool_bytes();
-  warn("orphans", reclaim_orphans());
-  warn("dead segments", reclaim_dead());
-  warn("compaction", compact_all());
+  warn("orphans", reclaim_orphans(stop));
+  warn("dead segments", reclaim_dead(stop));
   if (space_wanted_.exchange(false)) warn("compaction", compact_worst());
-  warn("compacted segments", reclaim_dead());
+  warn("compaction", compact_all(stop));
+  warn("compacted segments", reclaim_dead(stop));
   if (pool_wanted_.exchange(false)) warn("the pool", segments_->drop_pool());
   std::unordered_set<std::uint64_t> reverted;
   {
@@ -104,26 +97,35 @@ Result<> Volume::reclaim_now() {
   for (std::uint64_t id : reverted) {
     if (kernel->drop_caches) kernel->drop_caches(InodeId{id});
   }
-  sum_all_again();
   const bool freed = space_.dead() + segments_->pool_bytes() < before;
   if (kernel->wake && freed) kernel->wake();
   return {};
 }
 
-Result<> Volume::reclaim_orphans() {
+Result<> Volume::reclaim_orphans(const std::stop_token& stop) {
   std::vector<VnodeRef> found;
   {
     MutexLock lock(reclaim_mutex_);
     for (const auto& [id, vnode] : orphans_) found.push_back(vnode);
   }
   const auto kernel = kernel_side();
-  std::erase_if(found,
-                [&](const VnodeRef& vnode) { return kernel->holds && kernel->holds(vnode->id); });
-  for (std::size_t at = 0; at < found.size(); at += kOrphansAtOnce) {
+  std::erase_if(found, [&](const VnodeRef& vnode) {
+    if (stop.stop_requested() || is_in_use(*vnode)) return true;
+    return kernel->holds && kernel->holds(vnode->id);
+  });
+  for (std::size_t at = 0; at < found.size() && !stop.stop_requested(); at += kOrphansAtOnce) {
     const std::size_t count = std::min(kOrphansAtOnce, found.size() - at);
     SPILLFS_TRY(reclaim_orphans(std::span(found).subspan(at, count)));
   }
   return {};
+}
+
+// Asked before the kernel is, which takes longer: a user may have very many open.
+bool Volume::is_in_use(Vnode& vnode) {
+  if (!vnode.mutex.try_lock()) return true;
+  const bool is_open = vnode.opens > 0;
+  vnode.mutex.unlock();
+  return is_open;
 }
 
 // One batch for many: each is a place in the index's queue of writers. The locks are only tried, so
@@ -135,7 +137,7 @@ Result<> Volume::reclaim_orphans(std::span<const VnodeRef> orphans) NO_THREAD_SA
     if (!vnode->mutex.try_lock()) continue;
     // A request that found it before may still open, change or name it: the next run looks again.
     constexpr long kOurs = 2;  // orphans_ and `orphans`
-    if (vnode->opens > 0 || vnode.use_count() > kOurs) {
+    if (vnode->opens > 0 || vnode.use_count() > kOurs + vnode->watchers) {
       vnode->mutex.unlock();
       continue;
     }
@@ -200,7 +202,7 @@ void Volume::bury(Vnode& vnode) {
   vnode.loaded = false;  // whoever finds it from now on asks the index
 }
 
-Result<> Volume::reclaim_dead() {
+Result<> Volume::reclaim_dead(const std::stop_token& stop) {
   std::vector<SegmentId> dead = fused_.empty();
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kDead, [&](const auto& entry) {
     dead.push_back(SegmentId{entry.id});
@@ -209,7 +211,10 @@ Result<> Volume::reclaim_dead() {
   if (dead.empty()) return {};
   // A delete lost to a power cut must not come back with another file's bytes.
   SPILLFS_TRY(index_->sync());
-  for (SegmentId id : dead) warn("free a segment", free_segment(id));
+  for (SegmentId id : dead) {
+    if (stop.stop_requested()) break;
+    warn("free a segment", free_segment(id));
+  }
   return {};
 }
 
@@ -245,9 +250,18 @@ bool Volume::may_be_mapped(SegmentId id) {
   return !numbers_.is_new(id) || lent_for_writing_.contains(number(id));
 }
 
-Result<> Volume::compact_all() {
-  for (SegmentId id : fused_.sparse()) SPILLFS_TRY(compact(id));
+// What has died meanwhile goes first: it costs nothing, and there may be very much to copy.
+Result<> Volume::compact_all(const std::stop_token& stop) {
+  for (SegmentId id : fused_.sparse()) {
+    SPILLFS_TRY(compact(id));
+    if (stop.stop_requested() || reclaim_is_wanted()) break;
+  }
   return {};
+}
+
+bool Volume::reclaim_is_wanted() {
+  MutexLock lock(reclaim_mutex_);
+  return reclaim_kicked_;
 }
 
 // Someone waits for space: the segment with the most dead bytes goes, however many live it has.
@@ -350,68 +364,6 @@ Result<bool> Volume::name_copy(const Copy& copy) {
   fused_.kill(copy.from);
   vnode.inode = std::move(moved);
   if (file != nullptr) vnode.fused = file;
-  return true;
-}
-
-void Volume::sum_all_again() {
-  const Clock::time_point now = Clock::now();
-  std::vector<InodeId> due;
-  {
-    MutexLock lock(reclaim_mutex_);
-    for (const auto& [id, since] : unsummed_) {
-      if (now - since >= options_.checksum_delay) due.push_back(InodeId{id});
-    }
-    for (InodeId id : due) unsummed_.erase(number(id));
-  }
-  for (InodeId id : due) {
-    const auto done = sum_again(id);
-    if (!done) spdlog::error("reclaim: checksums: {}", describe(done.error()));
-    if (!done || *done) continue;
-    MutexLock lock(reclaim_mutex_);
-    unsummed_.try_emplace(number(id), now);
-  }
-}
-
-bool Volume::may_sum(const Vnode& vnode) {
-  return vnode.inode.location.placement == Placement::kPrivate && !vnode.inode.sums_valid &&
-         !vnode.dirty && vnode.writers == 0 && vnode.inode.links != 0;
-}
-
-// Makes the sums of a private file that was changed in place, unless it changes meanwhile. False:
-// to be tried again later.
-Result<bool> Volume::sum_again(InodeId id) {
-  auto found = acquire(id);
-  if (!found) return true;
-  const VnodeRef vnode = *found;
-  Location location;
-  index::Epoch sealed_in{};
-  std::uint64_t change = 0;
-  {
-    SharedLock lock(vnode->mutex);
-    if (!may_sum(*vnode) || is_doubtful(*vnode)) return true;
-    if (vnode->opens != 0) return false;  // its descriptor may write
-    location = vnode->inode.location;
-    sealed_in = vnode->inode.sealed_in;
-    change = vnode->changes_in_place;
-  }
-  // A mapping that was made in passthrough mode goes on after the last close.
-  const std::string path = storage::segment_path(location);
-  if (SPILLFS_TRY(segments_->device(location.directory).may_be_written(path))) return false;
-  const auto segment =
-      SPILLFS_TRY(segments_->open_private(location.segment, location.directory, location.length));
-  auto sums = sums_of(*segment);
-  // Of a file that is on disk the power may mix old and new bytes, which is no damage.
-  if (epochs_.on_disk(sealed_in)) SPILLFS_TRY(segment->sync());
-  ExclusiveLock lock(vnode->mutex);
-  if (!may_sum(*vnode) || vnode->changes_in_place != change) return true;
-  if (!sums) return tl::unexpected(sums.error());
-  index::Inode summed = vnode->inode;
-  summed.sums_valid = true;
-  SPILLFS_TRY(
-      index_->commit({.put_inodes = {summed},
-                      .put_sums = {{.segment = location.segment, .sums = *std::move(sums)}}}));
-  vnode->inode = std::move(summed);
-  forget_sums(*vnode);
   return true;
 }
 

@@ -8,6 +8,8 @@
 namespace spillfs::fs {
 namespace {
 
+constexpr int kDeepest = 4096;  // a path has no more parts
+
 // Both directories; one and the same when the name stays in it.
 struct Ends {
   index::Inode from;
@@ -34,10 +36,13 @@ index::Batch::DentryChange entry(InodeId parent, std::string_view name,
 
 }  // namespace
 
-// EINVAL when `id` is `directory` or one of its ancestors.
-Result<> Volume::check_not_inside(InodeId id, InodeId directory) {
-  while (directory != kRootInode) {
-    if (directory == id) return fail(EINVAL, "a directory can't move into itself");
+// EINVAL when `moved` is `directory` or one of its ancestors. Other moves of directories wait.
+Result<> Volume::check_not_inside(const index::Inode& moved, InodeId directory) {
+  constexpr std::uint32_t kLinksOfLeaf = 2;
+  for (int level = 0; directory != kRootInode; ++level) {
+    if (directory == moved.id) return fail(EINVAL, "a directory can't move into itself");
+    if (moved.links <= kLinksOfLeaf) return {};  // nothing is inside it
+    if (level == kDeepest) return fail(ENAMETOOLONG, "it is deeper than a directory may move to");
     directory = SPILLFS_TRY(index_->inode(directory)).parent;
   }
   return {};
@@ -80,7 +85,7 @@ Result<> Volume::replace(const Renaming& on, const RenameNames& names) {
   if (on.target == on.source) return {};
   const bool is_directory = S_ISDIR(on.source->inode.mode);
   if (on.to->inode.links == 0) return fail(ENOENT, "the directory was removed");
-  if (is_directory) SPILLFS_TRY(check_not_inside(on.source->id, on.to->id));
+  if (is_directory) SPILLFS_TRY(check_not_inside(on.source->inode, on.to->id));
   if (on.target != nullptr) {
     if (is_directory && !S_ISDIR(on.target->inode.mode)) return fail(ENOTDIR, "not a directory");
     if (!is_directory && S_ISDIR(on.target->inode.mode)) return fail(EISDIR, "is a directory");
@@ -115,8 +120,8 @@ Result<> Volume::replace(const Renaming& on, const RenameNames& names) {
 
 Result<> Volume::exchange(const Renaming& on, const RenameNames& names) {
   if (on.source == on.target) return {};
-  if (S_ISDIR(on.source->inode.mode)) SPILLFS_TRY(check_not_inside(on.source->id, on.to->id));
-  if (S_ISDIR(on.target->inode.mode)) SPILLFS_TRY(check_not_inside(on.target->id, on.from->id));
+  if (S_ISDIR(on.source->inode.mode)) SPILLFS_TRY(check_not_inside(on.source->inode, on.to->id));
+  if (S_ISDIR(on.target->inode.mode)) SPILLFS_TRY(check_not_inside(on.target->inode, on.from->id));
   SPILLFS_TRY(seal(*on.source));
   SPILLFS_TRY(seal(*on.target));
   Ends ends{on.from->inode, on.to->inode, on.from == on.to};

@@ -66,6 +66,7 @@ Result<> Volume::scrub_records(const index::Segment& segment, ScrubWalk& walk) {
     for (const index::Record& record : page) {
       SPILLFS_TRY(scrub_inode(record.inode, record, walk));
     }
+    if (!walk.options.pace(0)) return fail(ECANCELED, "to be stopped");
     from = page.back().offset + 1;
   }
 }
@@ -82,17 +83,27 @@ Result<> Volume::scrub_inode(InodeId id, const index::Record& at, ScrubWalk& wal
   if (settled != 0 && current_time().seconds - inode->modified.seconds < settled) return {};
   if (!has_sums(*inode)) {
     ++walk.found.unsummed;
+    sum_later(*inode);
     return {};
   }
   SealedBytes bytes(*index_, walk.disk, *inode);
   auto flaw = bytes.load_sums();
   for (std::uint64_t chunk = 0; !flaw && chunk < bytes.chunks(); ++chunk) {
+    const std::uint64_t length = bytes.bytes_to_read(chunk);
+    // What is removed must not keep its blocks for as long as a slow walk takes.
+    const bool look = length != 0 || chunk % index::kSumsPerRow == 0;
+    if (chunk != 0 && look && !is_still(*inode)) return {};
     flaw = bytes.check(chunk);
-    walk.found.bytes += bytes.chunk_length(chunk);
-    if (!walk.options.pace(bytes.chunk_length(chunk))) return fail(ECANCELED, "to be stopped");
+    walk.found.bytes += length;
+    if (!walk.options.pace(length)) return fail(ECANCELED, "to be stopped");
   }
   ++walk.found.files;
   return flaw ? confirm(*inode, *flaw, walk.found) : confirm_whole(*inode);
+}
+
+bool Volume::is_still(const index::Inode& seen) {
+  const auto now = index_->inode(seen.id);
+  return now && now->location == seen.location && now->links != 0 && has_sums(*now);
 }
 
 // It looked so without the lock; the file may have been changed or moved meanwhile.
@@ -166,16 +177,16 @@ Result<SegmentId> Volume::scrub_position() {
   return kept.empty() ? kNoSegment : SegmentId{kept.front().id};
 }
 
-Result<> Volume::keep_scrub_position(SegmentId position) {
+Result<> Volume::keep_scrub(SegmentId position, const index::ScrubMark& mark) {
   const SegmentId before = SPILLFS_TRY(scrub_position());
-  if (before == position) return {};
   index::Batch batch;
-  if (before != kNoSegment) {
+  if (before != kNoSegment && before != position) {
     batch.erase_queue.push_back({index::QueueKind::kScrubbed, number(before)});
   }
-  if (position != kNoSegment) {
+  if (position != kNoSegment && before != position) {
     batch.put_queue.push_back({index::QueueKind::kScrubbed, number(position)});
   }
+  batch.put_scrub_mark = mark;
   return index_->commit(batch);
 }
 

@@ -70,9 +70,12 @@ struct VolumeOptions {
   std::uint64_t write_behind = 0;  // bytes of a cached stream that may be dirty; 0: any number
   bool background_checksums = true;
   std::chrono::milliseconds checksum_delay{0};  // after the last writer: many files die before
-  unsigned write_threads = 0;                   // that write so; 0: whoever has a batch full
-  bool sync_closes = false;                     // closes and changes of names are to be synced
-  std::chrono::milliseconds sync_every{0};      // from one sync of everything to the next; 0: none
+  // Bytes a second that are read in the background to make sums, and as many to compare files after
+  // a loss of power; 0: any number.
+  std::uint64_t checksum_rate = 0;
+  unsigned write_threads = 0;               // that write so; 0: whoever has a batch full
+  bool sync_closes = false;                 // closes and changes of names are to be synced
+  std::chrono::milliseconds sync_every{0};  // from one sync of everything to the next; 0: none
   // Who made a directory, as kCreatorXattr says it; empty where it is not known. Not set: never.
   std::function<std::string(pid_t maker)> creator;
   // The signal that a process which closes a file is dying of; 0: none. Not set: never.

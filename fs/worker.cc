@@ -71,6 +71,7 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
   out.checksum_delay = kChecksumDelay;
+  out.checksum_rate = options.checksum_rate;
   out.sync_closes = options.durability == Durability::kFsync;
   out.sync_every = kSyncEvery;
   if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
@@ -259,7 +260,9 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();
-  Scrubber scrubber(*volume, {.rate = start.options.scrub_rate});
+  Scrubber scrubber(
+      *volume,
+      {.rate = start.options.scrub_rate, .every = start.options.scrub_every, .now = nullptr});
   DirectorySizes sizes(*volume);
   Reaped reaped;
   const StatusSources sources{start,    kernel, memory, *volume, scrubber,

@@ -19,6 +19,16 @@ Result<Bytes> DiskReader::read(std::uint64_t offset, std::uint64_t length) {
   return Bytes(window_).subspan(skip, std::min<std::uint64_t>(length, filled_ - skip));
 }
 
+bool DiskReader::is_hole(std::uint64_t offset, std::uint64_t length) {
+  if (!file_) return false;
+  if (!data_) {
+    data_.emplace(**file_);
+    const auto status = (*file_)->status();
+    size_ = status ? status->size : 0;
+  }
+  return offset + length <= size_ && data_->is_hole(offset, length);
+}
+
 Result<> DiskReader::fill(std::uint64_t offset, std::uint64_t length) {
   const auto file = SPILLFS_TRY(Result<std::shared_ptr<File>>(file_));
   filled_ = 0;

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
+#include "storage/data_map.h"
 #include "storage/device.h"
 
 namespace spillfs::storage {
@@ -20,11 +22,15 @@ class DiskReader {
 
   // [offset, offset + length), fewer bytes at the end of the file. Valid until the next call.
   Result<Bytes> read(std::uint64_t offset, std::uint64_t length);
+  // Whether all of that lies inside the file and is a hole, which reads as zeros.
+  bool is_hole(std::uint64_t offset, std::uint64_t length);
 
  private:
   Result<> fill(std::uint64_t offset, std::uint64_t length);
 
   const Result<std::shared_ptr<File>> file_;
+  std::optional<DataMap> data_;    // from the first question on
+  std::uint64_t size_ = 0;         // as it was then
   std::vector<std::byte> memory_;  // the window lies in it, aligned
   MutableBytes window_;
   std::uint64_t start_ = 0;  // of the window in the file

@@ -100,11 +100,16 @@ class MemoryDevice::MemoryFile final : public File {
   Result<std::uint64_t> seek(SeekKind kind, std::uint64_t offset) override {
     MutexLock lock(mutex_);
     if (offset >= size_) return fail(ENXIO, "seek behind the end");
-    for (std::uint64_t at = offset; at < size_; at = (at / kBlock + 1) * kBlock) {
-      if (blocks_.contains(at / kBlock) == (kind == SeekKind::kData)) return at;
+    std::uint64_t block = offset / kBlock;
+    auto next = blocks_.lower_bound(block);
+    if (kind == SeekKind::kData) {
+      if (next == blocks_.end() || next->first * kBlock >= size_) {
+        return fail(ENXIO, "no more data");
+      }
+      return std::max(offset, next->first * kBlock);
     }
-    if (kind == SeekKind::kData) return fail(ENXIO, "no more data");
-    return size_;
+    for (; next != blocks_.end() && next->first == block; ++next) ++block;
+    return std::min(size_, std::max(offset, block * kBlock));
   }
 
   Result<FileStatus> status() override {

@@ -130,6 +130,7 @@ class Mount {
     plan->clear();
     SPILLFS_TRY(check(*volume, script.files));
     SPILLFS_TRY(volume->reclaim_now());
+    volume->sum_now();
     if (std::count(memory_->lent.begin(), memory_->lent.end(), true) != 0) {
       return fail(EIO, "a backing file is still lent");
     }

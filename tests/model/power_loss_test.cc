@@ -274,6 +274,7 @@ class PowerModel {
   void reclaim() {
     note("reclaim");
     ASSERT_TRUE(volume_->reclaim_now()) << trace_;
+    volume_->sum_now();
   }
 
   // The machine goes down in order.

@@ -116,6 +116,7 @@ class Model {
     if (what < 98) return xattrs();
     if (what < 99) return copy();
     agree("reclaim", 0, code_of(volume_->reclaim_now()));
+    volume_->sum_now();
   }
 
   void remember(const NodeRef& node, InodeId inode) {

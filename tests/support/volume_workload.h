@@ -125,7 +125,11 @@ inline Step rename_step(const std::string& from, const std::string& to, unsigned
 }
 
 inline Step reclaim_step() {
-  return {"reclaim", [](const Side& side) { return side.volume.reclaim_now(); }};
+  return {"reclaim", [](const Side& side) {
+            auto done = side.volume.reclaim_now();
+            side.volume.sum_now();
+            return done;
+          }};
 }
 
 inline Step punch_step(const std::string& name, std::uint64_t offset, std::uint64_t length) {
@@ -333,6 +337,7 @@ inline void goes_on(FaultyStore& store, std::unique_ptr<fs::Volume>& volume, Out
   outcome.before["probe"] = outcome.after["probe"] = bytes('p', 12000);
   outcome.before["large probe"] = outcome.after["large probe"] = bytes('q', 80000);
   ASSERT_TRUE(volume->reclaim_now());
+  volume->sum_now();
   const auto live = volume->status();
   EXPECT_EQ(live.handles, 0U) << what;
   EXPECT_EQ(store.lent(), 0U) << what;

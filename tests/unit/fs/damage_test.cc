@@ -195,11 +195,11 @@ TEST_F(Damage, APassCanStopAndGoOnAfterARestart) {
   EXPECT_EQ(stopped.error().code, ECANCELED);
   EXPECT_EQ(volume_->scrub_position().value(), kNoSegment);
   for (std::uint64_t position : {3, 9, 9}) {
-    ASSERT_TRUE(volume_->keep_scrub_position(SegmentId{position}));
+    ASSERT_TRUE(volume_->keep_scrub(SegmentId{position}, {}));
   }
   open();
   EXPECT_EQ(volume_->scrub_position().value(), SegmentId{9});
-  ASSERT_TRUE(volume_->keep_scrub_position(kNoSegment));
+  ASSERT_TRUE(volume_->keep_scrub(kNoSegment, {}));
   EXPECT_EQ(volume_->scrub_position().value(), kNoSegment);
 }
 

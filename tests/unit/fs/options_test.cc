@@ -73,6 +73,20 @@ TEST(Options, DurabilityHasAnIntervalOrNone) {
   EXPECT_FALSE(parse_options("durability=always", options));
 }
 
+TEST(Options, TheScrubHasAPeriodOrNone) {
+  MountOptions options;
+  EXPECT_EQ(options.scrub_every, std::chrono::hours(24));
+  ASSERT_TRUE(parse_options("scrub_every=7d", options));
+  EXPECT_EQ(options.scrub_every, std::chrono::hours(7 * 24));
+  for (const char* none : {"scrub_every=off", "scrub_every=0"}) {
+    ASSERT_TRUE(parse_options(none, options));
+    EXPECT_EQ(options.scrub_every.count(), 0) << none;
+  }
+  for (const char* bad : {"scrub_every=59s", "scrub_every=24", "scrub_every=", "scrub_every=-1h"}) {
+    EXPECT_EQ(parse_options(bad, options).error().code, EINVAL) << bad;
+  }
+}
+
 TEST(Options, BackslashTakesAwayWhatAnySeparatorMeans) {
   MountOptions options;
   ASSERT_TRUE(parse_options(R"(data=/a\,b:/c\:d:/e\f:/g\\\\h,quota=1GiB)", options));

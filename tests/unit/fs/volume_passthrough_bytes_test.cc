@@ -55,6 +55,7 @@ TEST_F(VolumePassthrough, AMappingsWritesAreTheNextReadersToo) {
   close(opened);
   ASSERT_TRUE(mapping->write(as_bytes("mapped"), 5000));
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_FALSE(is_summed(inode)) << "a mapping may still write";
   EXPECT_EQ(read(inode), changed(large_, 5000, "mapped"));
   ASSERT_TRUE(mapping->write(as_bytes("MAPPED"), 5000));
@@ -88,16 +89,20 @@ TEST_F(VolumePassthrough, SumsComeBackOnceNobodyCanWrite) {
   kernel_writes(inode, "changed", 5000);
   auto mapping = backing(inode);
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_FALSE(is_summed(inode)) << "it is open";
   close(opened);
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_FALSE(is_summed(inode)) << "it is mapped";
   const auto reader = reopen(inode, O_RDONLY);
   mapping.reset();
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_FALSE(is_summed(inode)) << "a reader has it";
   close(reader);
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_TRUE(is_summed(inode));
   EXPECT_EQ(read(inode), changed(large_, 5000, "changed"));
   kernel_writes(inode, "damaged", 5000);
@@ -120,6 +125,7 @@ TEST_F(VolumePassthrough, TheQuotaHearsOfWritersThatDoNotClose) {
   close(opened);
   ASSERT_TRUE(volume_->unlink(kRootInode, "file"));
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_EQ(volume_->status().charged, 0U);
 }
 
@@ -137,6 +143,7 @@ TEST_F(VolumePassthrough, ALentFileEndsWhereItsBytesEnd) {
   make("dead", std::string(200 * kKiB, 'S'));
   ASSERT_TRUE(volume_->unlink(kRootInode, "dead"));
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   const auto writer = create("file", O_WRONLY);
   write(writer, large_, 0);
   const auto both = reopen(id(writer), O_RDWR);
@@ -249,6 +256,7 @@ TEST_F(VolumePassthrough, AFileWithoutNamesIsTheKernelsToo) {
   kernel_writes(id(unnamed), large_, 0);
   close(opened);
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_EQ(backing(inode), nullptr);
   EXPECT_EQ(static_cast<std::size_t>(stat(id(unnamed)).st_size), large_.size());
   EXPECT_GE(volume_->status().charged, large_.size());
@@ -257,6 +265,7 @@ TEST_F(VolumePassthrough, AFileWithoutNamesIsTheKernelsToo) {
   EXPECT_EQ(read(id(unnamed)), large_);
   ASSERT_TRUE(volume_->unlink(kRootInode, "named"));
   ASSERT_TRUE(volume_->reclaim_now());
+  volume_->sum_now();
   EXPECT_EQ(volume_->status().charged, 0U);
   EXPECT_EQ(volume_->status().dead, 0U);
   EXPECT_EQ(files_in("segments"), 0U);
