@@ -43,7 +43,8 @@ LOOPS = {
     "open": (handles.Handles, handles.Unsealed),
     "collide": (names.Collide, names.Listings),
     "map": (handles.Mapped, handles.Direct, handles.Uring),
-    "kill": (handles.Killed, handles.Programs, files.Unlinked),
+    "share": (handles.OneFile, handles.Programs),
+    "kill": (handles.Killed, files.Unlinked),
     "sync": (files.TinySyncs, files.InPlace, files.Copies),
     "look": (handles.Controls, handles.ManyObjects, names.Locks, files.Bursts),
 }

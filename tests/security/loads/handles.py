@@ -41,6 +41,28 @@ class Handles(Attack):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class OneFile(Attack):
+    """A large file that many open for a moment, some to read, some to write: how the kernel does its
+    I/O changes with each of them."""
+    SIZE = 9
+
+    def step(self, thread):
+        path = os.path.join(self.shared, "one")
+        if thread == 0:
+            with self.opened(path, NEW, 0o666) as fd:
+                for _ in range(self.SIZE):
+                    if fd is not None:
+                        self.do(os.write, fd, PIECE)
+            time.sleep(0.02)
+        flags = os.O_WRONLY if thread == 1 else os.O_RDONLY
+        with self.opened(path, flags) as fd:
+            if fd is not None and thread == 1:
+                self.do(os.pwrite, fd, b"x", self.SIZE * MIB - 1)
+            elif fd is not None and thread == 2:
+                self.do(os.pread, fd, 1 << 16, 0)
+                time.sleep(0.002)
+
+
 class Unsealed(Attack):
     """Thousands of new files with a byte each, none closed: each takes a block of the memory for
     bytes that are on no disk yet."""
