@@ -42,7 +42,7 @@ void BackgroundReaper::take_line(std::string_view line) {
   ++reaped_.count;
   reaped_.bytes += bytes;
   spdlog::info("reap: {}  {} bytes  {}", escaped(removed.value("path", "")), bytes,
-               removed.value("why", ""));
+               escaped(removed.value("why", "")));
 }
 
 }  // namespace spillfs::fs

@@ -32,13 +32,14 @@ struct Use {
 
 class Checker {
  public:
-  Checker(index::Index& index, storage::SegmentStore& segments, const std::string& boot,
+  Checker(index::Index& index, storage::SegmentStore& segments, const BootView& boot,
           const std::function<void(const std::string&)>& problem, const TellProgress& progress)
       : index_(index), segments_(segments), boot_(boot), problem_(problem), progress_(progress) {}
 
   Result<CheckReport> run() {
     const index::SyncMark mark = SPILLFS_TRY(index_.sync_mark());
-    epochs_.start(mark, boot_);
+    const bool booted = booted_since(mark, boot_) != BootedSince::kNo;
+    epochs_.start(mark, boot_, booted ? BootedSince::kYes : BootedSince::kNo);
     total_ = static_cast<std::uint64_t>(SPILLFS_TRY(index_.totals()).charged);
     SPILLFS_TRY(read_queue());
     SPILLFS_TRY(each_inode([&](const index::Inode& inode) { return check_names_in(inode); }));
@@ -46,7 +47,7 @@ class Checker {
     SPILLFS_TRY(check_totals());
     SPILLFS_TRY(check_segments(SegmentKind::kFused));
     SPILLFS_TRY(check_segments(SegmentKind::kPrivate));
-    if (machine_went_down(mark, boot_)) return report_;  // the next mount removes strays
+    if (booted) return report_;  // the next mount removes strays
     for (DirectoryId directory : segments_.directories()) SPILLFS_TRY(check_strays(directory));
     return report_;
   }
@@ -320,7 +321,7 @@ class Checker {
 
   index::Index& index_;
   storage::SegmentStore& segments_;
-  const std::string& boot_;
+  const BootView& boot_;
   const std::function<void(const std::string&)>& problem_;
   const TellProgress& progress_;
   std::uint64_t total_ = 0;  // bytes, about
@@ -339,7 +340,7 @@ class Checker {
 }  // namespace
 
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
-                                const std::string& boot,
+                                const BootView& boot,
                                 const std::function<void(const std::string&)>& problem,
                                 const TellProgress& progress) {
   return Checker(index, segments, boot, problem, progress).run();

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "fs/boot.h"
 #include "fs/progress.h"
 #include "index/index.h"
 #include "storage/segments.h"
@@ -23,11 +24,11 @@ struct CheckReport {
   std::uint64_t problems = 0;  // each was told to `problem`
 };
 
-// Calls `problem` with a sentence for each thing that is wrong. `boot` is the machine's boot id:
-// what another one left unsynced is for the next mount to settle, and no problem. `progress` is
-// told of the bytes compared.
+// Calls `problem` with a sentence for each thing that is wrong. What was left
+// unsynced before the machine was booted, or may have been, is for the next mount to settle, and no
+// problem. `progress` is told of the bytes compared.
 Result<CheckReport> check_store(index::Index& index, storage::SegmentStore& segments,
-                                const std::string& boot,
+                                const BootView& boot,
                                 const std::function<void(const std::string&)>& problem,
                                 const TellProgress& progress = {});
 

@@ -31,12 +31,16 @@ ExitCode tell(const CheckReport& report, Streams streams) {
 ExitCode run_check(const CheckCommand& command, Streams streams) {
   ::umask(kOwnerOnly);
   spdlog::set_level(spdlog::level::off);  // what is wrong is told below
+  MountOptions options;
+  const auto chosen = parse_options(option_text("boot", command.boot), options);
+  if (!chosen) return report(chosen.error(), kExitUsage, streams);
   const auto store = Store::open(command.store);
   if (!store) {
     return report(store.error(), store.error().code == EBUSY ? kExitStoreInUse : kExitStore,
                   streams);
   }
   if (command.rebuild) return run_rebuild(*store, command, streams);
+  const BootView boot = boot_view(this_boot(), options.boot, store->index_path());
   const auto parts = open_parts(*store, {}, nullptr);
   if (!parts) return report(parts.error(), kExitProblemsFound, streams);
   ProgressBar progress(command.progress ? &streams.err : nullptr);
@@ -48,7 +52,7 @@ ExitCode run_check(const CheckCommand& command, Streams streams) {
     progress.update(done, total);
   };
   const auto checked =
-      check_store(*parts->index, *parts->segments, boot_id(), tell_problem, tell_progress);
+      check_store(*parts->index, *parts->segments, boot, tell_problem, tell_progress);
   progress.clear();
   if (!checked) return report(checked.error(), kExitProblemsFound, streams);
   return tell(*checked, streams);

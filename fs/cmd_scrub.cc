@@ -1,52 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <array>
-#include <chrono>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <ostream>
-#include <thread>
 
 #include "fs/commands.h"
 #include "fs/progress.h"
+#include "fs/report_lines.h"
 #include "storage/base/escaped.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
 namespace {
-
-constexpr std::chrono::milliseconds kLook{50};
-
-// The next line of a file that grows; waits for it.
-class Lines {
- public:
-  explicit Lines(Fd file) : file_(std::move(file)) {}
-
-  Result<std::string> next() {
-    for (;;) {
-      const std::size_t end = text_.find('\n');
-      if (end != std::string::npos) {
-        std::string line = text_.substr(0, end);
-        text_.erase(0, end + 1);
-        return line;
-      }
-      std::array<char, 65536> part{};
-      const ssize_t got = ::pread(file_.get(), part.data(), part.size(), at_);
-      if (got < 0) return fail_errno(errno, "the daemon does not go on with it");
-      if (got == 0) std::this_thread::sleep_for(kLook);
-      at_ += got;
-      text_.append(part.data(), static_cast<std::size_t>(got));
-    }
-  }
-
- private:
-  const Fd file_;
-  off_t at_ = 0;
-  std::string text_;
-};
 
 std::string describe_damage(const nlohmann::json& line) {
   const auto inode = line.value("inode", std::uint64_t{0});
@@ -91,7 +57,7 @@ ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
                    .where = {}},
                   kExitMountpoint, streams);
   }
-  Lines lines(std::move(file));
+  ReportLines lines(std::move(file));
   ProgressBar progress(command.progress ? &streams.err : nullptr);
   for (;;) {
     const auto line = lines.next();

@@ -38,6 +38,7 @@ ExitCode serve(const HandOver& what, const MountOptions& options, Streams stream
              .store = &*store,
              .options = options,
              .mountpoint = what.mountpoint,
+             .boot = what.boot.id.empty() ? this_boot() : what.boot,
              .supervisor = what.supervisor},
             Fd(what.ready));
 }

@@ -109,8 +109,9 @@ ExitCode run_reap(const ReapCommand& command, Streams streams);
 struct CheckCommand {
   std::string store;
   bool rebuild = false;
-  bool force = false;     // a rebuild though the index can be read
-  bool progress = false;  // on `err`, for a terminal
+  bool force = false;         // a rebuild though the index can be read
+  std::string boot = "auto";  // as the option of a mount
+  bool progress = false;      // on `err`, for a terminal
 };
 // With command.rebuild, for run_check().
 ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams);

@@ -30,10 +30,20 @@ class TextReader : public ControlReader {
 };
 
 mode_t permissions_of(ControlAccess access) {
-  return access == ControlAccess::kOwner ? 0400 : 0444;
+  switch (access) {
+    case ControlAccess::kEveryone:
+      return 0444;
+    case ControlAccess::kOwner:
+      return 0400;
+    case ControlAccess::kOwnerWrites:
+      return 0600;
+  }
+  return 0;
 }
 
 }  // namespace
+
+Result<> ControlReader::write(Bytes /*from*/) { return fail(EPERM, "this file is read-only"); }
 
 InodeId ControlId::node() const {
   return InodeId{spillfs::number(ControlFiles::kFolder) |
@@ -176,12 +186,7 @@ Result<std::uint64_t> ControlFiles::open(InodeId id) {
 
 Result<std::size_t> ControlFiles::read(InodeId id, std::uint64_t handle, MutableBytes into,
                                        std::uint64_t offset) {
-  std::shared_ptr<Open> opened;
-  {
-    MutexLock lock(mutex_);
-    const auto found = open_.find(handle);
-    if (found != open_.end()) opened = found->second;
-  }
+  std::shared_ptr<Open> opened = this->opened(handle);
   if (opened == nullptr) {
     const ControlId control = ControlId::from(id);
     if (folder_of(control) == nullptr && SPILLFS_TRY(text(control))->open) {
@@ -193,6 +198,26 @@ Result<std::size_t> ControlFiles::read(InodeId id, std::uint64_t handle, Mutable
   }
   MutexLock lock(opened->mutex);
   return opened->reader->read(into, offset);
+}
+
+std::shared_ptr<ControlFiles::Open> ControlFiles::opened(std::uint64_t handle) {
+  MutexLock lock(mutex_);
+  const auto found = open_.find(handle);
+  return found == open_.end() ? nullptr : found->second;
+}
+
+bool ControlFiles::takes_writes(InodeId id) const {
+  const ControlId control = ControlId::from(id);
+  if (folder_of(control) != nullptr) return false;
+  const auto file = text(control);
+  return file && ((*file)->permissions & 0200) != 0;
+}
+
+Result<> ControlFiles::write(std::uint64_t handle, Bytes from) {
+  const std::shared_ptr<Open> open = opened(handle);
+  if (open == nullptr) return fail(EIO, "the process that this file was opened in has ended");
+  MutexLock lock(open->mutex);
+  return open->reader->write(from);
 }
 
 void ControlFiles::release(std::uint64_t handle) {

@@ -42,14 +42,16 @@ struct ControlId {
 // The attributes of a read-only node, its own times and owner aside.
 struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size);
 
-// Whose a control file is to read.
-enum class ControlAccess : std::uint8_t { kEveryone, kOwner };  // the daemon's owner, and root
+// Whose a control file is to read: the daemon's owner's, and root's, alone; to write as well.
+enum class ControlAccess : std::uint8_t { kEveryone, kOwner, kOwnerWrites };
 
 // An open file; its content is what it was at open. One thread at a time.
 class ControlReader {
  public:
   virtual ~ControlReader() = default;
   virtual Result<std::size_t> read(MutableBytes into, std::uint64_t offset) = 0;
+  // All of it, or nothing; wherever it is written to.
+  virtual Result<> write(Bytes from);
 };
 
 using Xattrs = std::vector<std::pair<std::string, std::string>>;
@@ -96,10 +98,13 @@ class ControlFiles {
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit);
   Result<Xattrs> xattrs(InodeId id);
 
+  // Whether it may be open to write as well; who may is the kernel's to check.
+  [[nodiscard]] bool takes_writes(InodeId id) const;
   Result<std::uint64_t> open(InodeId id);
   // `id` is what the handle was opened on: a handle of a process before this one is opened anew.
   Result<std::size_t> read(InodeId id, std::uint64_t handle, MutableBytes into,
                            std::uint64_t offset);
+  Result<> write(std::uint64_t handle, Bytes from);
   void release(std::uint64_t handle);
 
  private:
@@ -123,6 +128,7 @@ class ControlFiles {
   [[nodiscard]] ControlFolder* folder_of(ControlId id) const;
   Result<std::vector<DirectoryEntry>> list_top(std::uint64_t after);
   Result<std::shared_ptr<Open>> open_anew(InodeId id);
+  std::shared_ptr<Open> opened(std::uint64_t handle) EXCLUDES(mutex_);
 
   std::vector<Text> texts_;
   std::vector<Folder> folders_;

@@ -33,7 +33,10 @@ fuse_file_info control_file(std::uint64_t handle, fuse_file_info asked) {
 
 void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
   const auto open = [&]() -> Result<std::uint64_t> {
-    if ((asked.flags & O_ACCMODE) != O_RDONLY) return fail(EPERM, "control files are read-only");
+    const bool writes = (asked.flags & O_ACCMODE) != O_RDONLY;
+    if (writes && !context_of(req).control->takes_writes(InodeId{id})) {
+      return fail(EPERM, "this control file is read-only");
+    }
     return context_of(req).control->open(InodeId{id});
   };
   serve(req, "open", open, [&](fuse_req_t r, Result<std::uint64_t>& handle) {
@@ -78,8 +81,15 @@ void op_read(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset, fuse
         [&](fuse_req_t r, Result<std::size_t>& got) { fuse_reply_buf(r, buffer.data(), *got); });
 }
 
+void write_control(fuse_req_t req, Bytes from, std::uint64_t handle) {
+  const auto write = [&] { return context_of(req).control->write(handle, from); };
+  serve(req, "write", write,
+        [size = from.size()](fuse_req_t r, Result<>&) { fuse_reply_write(r, size); });
+}
+
 void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size, off_t offset,
               fuse_file_info* file) {
+  if (ControlFiles::owns(InodeId{id})) return write_control(req, as_bytes({data, size}), file->fh);
   Volume& volume = volume_of(req);
   const HandleId handle = handle_of(file);
   const auto at = static_cast<std::uint64_t>(offset);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/boot.h"
 #include "fs/options.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
@@ -22,6 +23,7 @@ struct HandOver {
   bool background = false;
   std::string program;          // where the next one is looked for
   std::vector<std::byte> init;  // the kernel's INIT
+  Boot boot;                    // empty: of an earlier program
   int supervisor = 0;           // process ids
   int worker = 0;
   // Descriptors.

@@ -93,6 +93,7 @@ void add_check_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code)
   auto* rebuild = verb->add_flag("--rebuild", check->rebuild,
                                  "make a new index from the segments, where it is lost");
   verb->add_flag("--force", check->force, "also where the index can be read")->needs(rebuild);
+  verb->add_option("--boot", check->boot, "as the option of a mount: auto, same or new");
   verb->callback([=, &code] { code = run_check(*check, streams); });
 }
 

@@ -194,6 +194,15 @@ std::string show_scrub_every(const MountOptions& options) {
   return options.scrub_every.count() == 0 ? "off" : format_age(options.scrub_every);
 }
 
+Result<> set_boot(MountOptions& options, std::string_view text) {
+  options.boot = static_cast<BootChoice>(SPILLFS_TRY(place_among(kBootChoices, text)));
+  return {};
+}
+
+std::string show_boot(const MountOptions& options) {
+  return std::string(kBootChoices.at(static_cast<std::size_t>(options.boot)));
+}
+
 constexpr std::array<std::string_view, 3> kLogs{"auto", "journal", "file"};
 
 Result<> set_log(MountOptions& options, std::string_view text) {
@@ -316,6 +325,16 @@ std::vector<OptionSpec> way_options() {
        .set = set_reap,
        .show = [](const O& o) { return o.reap ? format_age(*o.reap) : std::string("off"); },
        .words = {"off"}},
+      {.name = "boot",
+       .value = "WHICH",
+       .fallback = kAuto,
+       .help =
+           "whether the machine was booted, or lost its power, since the store was last mounted: "
+           "same (no), new (yes), or auto (found out)",
+       .set = set_boot,
+       .show = show_boot,
+       .words = words_of(kBootChoices),
+       .change = OptionChange::kAtMount},
   };
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/boot.h"
 #include "fs/kernel_features.h"
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
@@ -50,8 +51,9 @@ struct MountOptions {
   std::string metrics;       // where they are served, as parse_metrics_address() takes it
   std::string metrics_file;  // absolute; both empty for none
   std::optional<std::chrono::seconds> reap;  // none: off
-  bool sandbox = true;                       // filter the worker's system calls
-  std::optional<bool> allow_other;           // none: for root
+  BootChoice boot = BootChoice::kAuto;
+  bool sandbox = true;              // filter the worker's system calls
+  std::optional<bool> allow_other;  // none: for root
   // Where each one was given ("-o", "/etc/spillfs.toml:3"), by name; what was not is missing.
   std::map<std::string, std::string, std::less<>> origins;
 };

@@ -16,13 +16,13 @@
 namespace spillfs::fs {
 
 // What its workers and their helpers need comes from it.
-inline constexpr CapabilitySet kSupervisorCapabilities{CAP_SYS_ADMIN, CAP_DAC_OVERRIDE, CAP_FOWNER,
+inline constexpr CapabilitySet kSupervisorCapabilities{CAP_SYS_ADMIN, CAP_DAC_OVERRIDE,
                                                        CAP_SYS_PTRACE, CAP_LEASE};
 // Of a worker whose kernel does the I/O of some files by itself: each of them is registered.
 inline constexpr CapabilitySet kPassthrough{CAP_SYS_ADMIN};
 // Of a worker whose files belong to another user.
 inline constexpr CapabilitySet kOthersFiles{CAP_DAC_OVERRIDE, CAP_LEASE};
-inline constexpr CapabilitySet kReaperCapabilities{CAP_DAC_OVERRIDE, CAP_FOWNER};
+inline constexpr CapabilitySet kReaperCapabilities{CAP_DAC_OVERRIDE};
 inline constexpr CapabilitySet kWitnessCapabilities{CAP_SYS_PTRACE};
 
 // An ordinary user's keeps what it has, which is nothing but the way to fusermount3.

@@ -2,15 +2,20 @@
 #include "fs/process_identity.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <system_error>
+
+#include "fs/namespaces.h"
 
 namespace spillfs::fs {
 namespace {
@@ -83,14 +88,18 @@ nlohmann::json json_of(const Process& process) {
 
 }  // namespace
 
-Machine this_machine(std::string boot) {
-  struct stat found {};
-  const bool known = ::stat("/proc/self/ns/pid", &found) == 0;
-  return {.boot = std::move(boot), .pid_namespace = known ? found.st_ino : 0};
+Machine this_machine(Boot boot) {
+  // A /proc of another namespace has us under another number, or not at all.
+  std::error_code none;
+  const bool ours = std::filesystem::read_symlink("/proc/self", none) == std::to_string(::getpid());
+  const auto clock = boot_clock_offset();
+  return {.boot = std::move(boot),
+          .pid_namespace = ours && clock ? own_namespaces().pids : 0,
+          .clock = clock.value_or(std::chrono::nanoseconds(0))};
 }
 
 std::optional<Creator> creator_of(pid_t thread, const Machine& machine) {
-  Creator creator{.machine = machine, .processes = {}};
+  Creator creator{.machine = machine, .processes = {}, .runtime = {}};
   pid_t pid = process_of(thread);
   while (pid > 0 && creator.processes.size() < Creator::kMost) {
     const auto stat = Stat::read(pid);
@@ -106,8 +115,11 @@ std::optional<Creator> creator_of(pid_t thread, const Machine& machine) {
 std::string to_text(const Creator& creator) {
   nlohmann::json processes = nlohmann::json::array();
   for (const Process& process : creator.processes) processes.push_back(json_of(process));
-  const nlohmann::json json{{"boot", creator.machine.boot},
+  const nlohmann::json json{{"boot", creator.machine.boot.id},
+                            {"boot_certain", creator.machine.boot.certain},
                             {"pid_namespace", creator.machine.pid_namespace},
+                            {"clock", creator.machine.clock.count()},
+                            {"runtime", creator.runtime},
                             {"processes", std::move(processes)}};
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -115,9 +127,13 @@ std::string to_text(const Creator& creator) {
 std::optional<Creator> parse_creator(std::string_view text) {
   try {
     const auto json = nlohmann::json::parse(text);
-    Creator creator{.machine = {.boot = json.at("boot").get<std::string>(),
-                                .pid_namespace = json.at("pid_namespace").get<std::uint64_t>()},
-                    .processes = {}};
+    Creator creator{
+        .machine = {.boot = {.id = json.at("boot").get<std::string>(),
+                             .certain = json.at("boot_certain").get<bool>()},
+                    .pid_namespace = json.at("pid_namespace").get<std::uint64_t>(),
+                    .clock = std::chrono::nanoseconds(json.at("clock").get<std::int64_t>())},
+        .processes = {},
+        .runtime = json.at("runtime").get<std::string>()};
     for (const auto& process : json.at("processes")) {
       creator.processes.push_back({.pid = process.at("pid").get<pid_t>(),
                                    .start = process.at("start").get<std::uint64_t>(),
@@ -136,6 +152,15 @@ bool is_gone(const Process& process) {
   if (stat->number(kStart) != process.start) return true;
   // Its parent has not asked yet. A first thread that ended is a zombie, too, while others run.
   return (stat->word(kState) == "Z" || stat->word(kState) == "X") && stat->number(kThreads) <= 1;
+}
+
+bool have_ended(const Creator& creator, std::size_t count, const Machine& here,
+                const std::function<bool(const Process&)>& gone) {
+  const Machine& there = creator.machine;
+  if (there.boot.certain && here.boot.certain && there.boot != here.boot) return true;
+  if (there != here || here.boot.id.empty() || here.pid_namespace == 0) return false;
+  return std::all_of(creator.processes.begin(),
+                     creator.processes.begin() + static_cast<std::ptrdiff_t>(count), gone);
 }
 
 int dying_of(pid_t thread) {

@@ -86,6 +86,7 @@ class Supervisor {
   MountPlan plan_;       // its options change when the mount is reloaded
   std::string program_;  // where a newer one is looked for
   ServiceManager service_;
+  Boot boot_;
   std::vector<std::byte> init_;
   Fd fuse_;
   Fd staging_;
@@ -103,6 +104,7 @@ class Supervisor {
 };
 
 Result<> Supervisor::start() {
+  boot_ = this_boot();
   const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
   fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
   limit_supervisor();
@@ -157,6 +159,7 @@ void Supervisor::serve(Volume::Start start, Fd ready) {
              .store = &plan_.store,
              .options = plan_.options,
              .mountpoint = plan_.mountpoint,
+             .boot = boot_,
              .supervisor = self_},
             std::move(ready));
 }
@@ -276,6 +279,7 @@ HandOver Supervisor::hand_over() const {
           .background = plan_.background,
           .program = program_,
           .init = init_,
+          .boot = boot_,
           .supervisor = self_,
           .worker = worker_.pid(),
           .fuse = fuse_.get(),
@@ -352,6 +356,7 @@ void Supervisor::become(const std::string& program) {
 // the service manager has kept it, wait() looks after the worker.
 Result<> Supervisor::go_on(const HandOver& what) {
   limit_supervisor();
+  boot_ = what.boot.id.empty() ? this_boot() : what.boot;
   init_ = what.init;
   fuse_ = Fd(what.fuse);
   staging_ = Fd(what.staging);

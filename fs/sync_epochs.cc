@@ -14,16 +14,12 @@ bool contains(const std::vector<index::SyncMark::Range>& ranges, index::Epoch ep
 
 }  // namespace
 
-bool machine_went_down(const index::SyncMark& found, const std::string& boot) {
-  return !found.boot.empty() && found.boot != boot;
-}
-
-void SyncEpochs::start(const index::SyncMark& found, const std::string& boot) {
+void SyncEpochs::start(const index::SyncMark& found, const BootView& view, BootedSince booted) {
   MutexLock lock(mutex_);
-  boot_ = boot;
+  view_ = view;
   doubtful_ = found.doubtful;
   synced_ = found.synced;
-  if (machine_went_down(found, boot) && found.epoch > found.synced) {
+  if (booted == BootedSince::kYes && found.epoch > found.synced) {
     doubtful_.push_back({.first = index::Epoch{number(found.synced) + 1}, .last = found.epoch});
     synced_ = found.epoch;
   }
@@ -50,7 +46,12 @@ bool SyncEpochs::was_doubtful(index::Epoch sealed_in) const {
 
 index::SyncMark SyncEpochs::mark() const {
   MutexLock lock(mutex_);
-  return {.boot = boot_, .epoch = now_, .synced = synced_, .doubtful = doubtful_};
+  return {.boot = view_.boot.id,
+          .epoch = now_,
+          .synced = synced_,
+          .doubtful = doubtful_,
+          .certain = view_.boot.certain,
+          .clock = view_.now()};
 }
 
 index::SyncMark SyncEpochs::next() const {

@@ -7,21 +7,19 @@
 #pragma once
 
 #include <atomic>
-#include <string>
+#include <vector>
 
+#include "fs/boot.h"
 #include "index/index.h"
 #include "storage/base/mutex.h"
 
 namespace spillfs::fs {
 
-// Whether the machine has gone down since the mount that left `found`; `boot` is its id now.
-bool machine_went_down(const index::SyncMark& found, const std::string& boot);
-
 class SyncEpochs {
  public:
-  // What the index says of an earlier mount; `boot` is the machine's now. Another one, and what was
-  // not synced then is doubtful.
-  void start(const index::SyncMark& found, const std::string& boot);
+  // What the index says of an earlier mount, and the machine's boot now. Where it was booted since,
+  // what was not synced then is doubtful.
+  void start(const index::SyncMark& found, const BootView& view, BootedSince booted);
 
   [[nodiscard]] bool started() const { return started_; }
   // For a seal whose bytes have been written.
@@ -50,7 +48,7 @@ class SyncEpochs {
   std::atomic<bool> had_doubtful_{false};
   std::atomic<bool> started_{false};
   mutable Mutex mutex_;
-  std::string boot_ GUARDED_BY(mutex_);
+  BootView view_ GUARDED_BY(mutex_);
   std::vector<index::SyncMark::Range> doubtful_ GUARDED_BY(mutex_);
   std::vector<index::SyncMark::Range> doubtful_at_start_ GUARDED_BY(mutex_);
 };

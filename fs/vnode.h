@@ -76,6 +76,7 @@ struct Vnode {
   // them.
   long watchers GUARDED_BY(mutex) = 0;
   WholeFile whole GUARDED_BY(mutex);
+  bool taken GUARDED_BY(mutex) = false;  // its name went past the kernel, which may have it still
 
   // Where the bytes are, for as long as it is open or changed: at most one of the three.
   std::unique_ptr<storage::StagedFile> staged GUARDED_BY(mutex);

@@ -195,6 +195,7 @@ Result<Attributes> Volume::get_attributes(InodeId id) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(catch_up_with_writers(*vnode));
   SharedLock lock(vnode->mutex);
+  if (vnode->taken && vnode->inode.links == 0) return fail(ESTALE, "its name is gone");
   return stat_of(*vnode);
 }
 

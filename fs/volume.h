@@ -87,6 +87,9 @@ class Volume {
                           RequestId request = kNoRequest);
   Result<> unlink(InodeId parent, std::string_view name, RequestId request = kNoRequest);
   Result<> rmdir(InodeId parent, std::string_view name, RequestId request = kNoRequest);
+  // Removes a name, past the kernel: ENOENT where it is another inode's, EBUSY where that is in
+  // use, ENOTEMPTY. Whoever still has the name is told ESTALE, and then looks for it again.
+  Result<> remove_unused(InodeId parent, std::string_view name, const Unused& only);
   // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE.
   Result<> rename(InodeId from, std::string_view from_name, InodeId to, std::string_view to_name,
                   unsigned flags, RequestId request = kNoRequest);
@@ -301,9 +304,9 @@ class Volume {
                                  Caller caller);
   Result<VnodeRef> commit_new(index::Inode inode, index::Batch& batch, const Prototype& prototype,
                               const std::optional<Home>& home, RequestId request);
-  // With `only` ENOENT where the name is another inode's.
+  // With `only` ENOENT where the name is another inode's, EBUSY where it is used after all.
   Result<> remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
-                  std::optional<InodeId> only = std::nullopt);
+                  const std::optional<Unused>& only = std::nullopt);
   static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
                         index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(const index::Inode& moved, InodeId directory);
@@ -316,10 +319,12 @@ class Volume {
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
 
   // volume_orphans.cc: what tells later whether anybody will come back
-  void note_creator(index::Inode& made, index::Batch& batch, Caller caller);
+  void note_creator(const index::Inode& parent, index::Inode& made, index::Batch& batch,
+                    Caller caller);
   void note_close(Vnode& vnode, pid_t closer) REQUIRES(vnode.mutex);
   void note_last_close(Vnode& vnode) REQUIRES(vnode.mutex);
   void adopt(Vnode& vnode) REQUIRES(vnode.mutex);
+  static Result<> check_unused(const Vnode& vnode, const Unused& only) REQUIRES_SHARED(vnode.mutex);
 
   // volume_files.cc
   Result<Opened> open_vnode(const VnodeRef& vnode, int flags, Caller caller) REQUIRES(vnode->mutex);

@@ -90,6 +90,7 @@ Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
+  if (vnode->taken && vnode->inode.links == 0) return fail(ESTALE, "its name is gone");
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
   if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well

@@ -78,7 +78,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   count_entry(parent_after, inode, +1);
   touch(parent_after, inode.born);
   index::Batch batch{.dentries = {put_name(parent_after, name, inode)}, .totals = {.inodes = 1}};
-  if (S_ISDIR(inode.mode)) note_creator(inode, batch, caller);
+  if (S_ISDIR(inode.mode)) note_creator(parent_after, inode, batch, caller);
   batch.put_inodes = {inode, parent_after};
   if (prototype.unsealed) {
     batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
@@ -176,15 +176,16 @@ void Volume::drop_link(const Vnode& vnode, index::Inode& after, index::Batch& ba
 }
 
 Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
-                        std::optional<InodeId> only) {
+                        const std::optional<Unused>& only) {
   for (;;) {
     VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
     const index::Dentry found = SPILLFS_TRY(index_->find(parent, name));
-    if (only && found.inode != *only) return fail(ENOENT, "the name is another's");
+    if (only && found.inode != only->inode) return fail(ENOENT, "the name is another's");
     VnodeRef node = SPILLFS_TRY(acquire(found.inode));
     const LockSet locks(directory, node);
     if (SPILLFS_TRY(index_->find(parent, name)) != found) continue;
 
+    if (only) SPILLFS_TRY(check_unused(*node, *only));
     const bool is_directory = S_ISDIR(node->inode.mode);
     if (removal == Removal::kFile && is_directory) return fail(EISDIR, "it is a directory");
     if (removal == Removal::kDirectory && !is_directory) return fail(ENOTDIR, "not a directory");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "fs/own_xattrs.h"
@@ -12,9 +13,11 @@
 namespace spillfs::fs {
 
 // The changes that say who made a directory.
-void Volume::note_creator(index::Inode& made, index::Batch& batch, Caller caller) {
+void Volume::note_creator(const index::Inode& parent, index::Inode& made, index::Batch& batch,
+                          Caller caller) {
   if (!options_.creator || caller.pid == 0) return;
-  std::string creator = options_.creator(caller.pid);
+  const RuntimeDirectory* known = runtime_directory(parent.text, made.text);
+  std::string creator = options_.creator(caller.pid, known == nullptr ? "" : known->runtime);
   if (creator.empty()) return;
   made.has_xattrs = true;
   batch.xattrs.push_back({made.id, kCreatorXattr, std::move(creator)});
@@ -63,6 +66,30 @@ void Volume::adopt(Vnode& vnode) {
     spdlog::warn("inode {} stays marked as half-written: {}", number(vnode.id),
                  describe(done.error()));
   }
+}
+
+Result<> Volume::check_unused(const Vnode& vnode, const Unused& only) {
+  if (!only.latest || S_ISDIR(vnode.inode.mode)) return {};
+  if (vnode.opens != 0) return fail(EBUSY, "it is open");
+  if (std::max(vnode.modified, vnode.changed) > *only.latest) return fail(EBUSY, "it was touched");
+  return {};
+}
+
+Result<> Volume::remove_unused(InodeId parent, std::string_view name, const Unused& only) {
+  const VnodeRef vnode = SPILLFS_TRY(acquire(only.inode));
+  const auto removal = [&] {
+    SharedLock lock(vnode->mutex);
+    return S_ISDIR(vnode->inode.mode) ? Removal::kDirectory : Removal::kFile;
+  }();
+  SPILLFS_TRY(remove(parent, name, removal, kNoRequest, only));
+  {
+    ExclusiveLock lock(vnode->mutex);
+    vnode->taken = vnode->inode.links == 0;
+  }
+  const auto kernel = kernel_side();
+  if (!kernel->drop_attributes) return {};
+  for (const InodeId id : {only.inode, parent}) kernel->drop_attributes(id);
+  return {};
 }
 
 }  // namespace spillfs::fs

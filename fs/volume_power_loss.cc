@@ -20,19 +20,30 @@ namespace {
 constexpr std::size_t kPage = 1000;
 constexpr std::uint64_t kNobodysNumbers = std::uint64_t{1} << 62;  // no store gets that far
 
+constexpr const char* kAsk =
+    "nothing tells whether the machine was booted since this store was last mounted, and not all "
+    "of "
+    "it was on disk then: mount with -o boot=same if it was not (every file stays as it is), or "
+    "with -o boot=new if it was, or lost its power (files that were not on disk are compared with "
+    "their sums, and go where they are not whole)";
+
 }  // namespace
 
 Result<> Volume::recover_epochs() {
   const index::SyncMark found = SPILLFS_TRY(index_->sync_mark());
-  epochs_.start(found, options_.boot);
-  unsynced_ = found.epoch > found.synced;  // by a process that was killed
-  if (machine_went_down(found, options_.boot)) {
+  const bool unsynced = found.epoch > found.synced;  // by a process that was killed
+  // A process that takes a mount over is of the same boot.
+  const auto booted =
+      start_ == Start::kRestart ? BootedSince::kNo : booted_since(found, options_.boot);
+  if (booted == BootedSince::kUnknown && unsynced) return fail(EBADMSG, kAsk);
+  epochs_.start(found, options_.boot, booted);
+  unsynced_ = unsynced;
+  if (booted == BootedSince::kYes) {
     if (auto removed = remove_strays(); !removed) {
       spdlog::warn("segments of nobody: {}", describe(removed.error()));
     }
   }
-  const bool may_have_gone_down = options_.boot.empty() || found.boot != options_.boot;
-  if (may_have_gone_down) SPILLFS_TRY(leave_numbers_in_use());
+  if (booted != BootedSince::kNo) SPILLFS_TRY(leave_numbers_in_use());
   return index_->commit({.put_sync_mark = epochs_.mark()});
 }
 
@@ -159,7 +170,8 @@ Result<> Volume::drop_lost(const VnodeRef& vnode) {
   }
   const std::string path = SPILLFS_TRY(path_of(inode));
   if (!path.empty()) {
-    SPILLFS_TRY(remove(inode.parent, inode.text, Removal::kFile, kNoRequest, inode.id));
+    SPILLFS_TRY(remove(inode.parent, inode.text, Removal::kFile, kNoRequest,
+                       Unused{.inode = inode.id, .latest = std::nullopt}));
     spdlog::warn("'{}' is gone: the power went before it had been synced", escaped(path));
   }
   SharedLock lock(vnode->mutex);

@@ -9,7 +9,9 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "fs/boot.h"
 #include "fs/open_files.h"
 #include "fs/vnode.h"
 #include "index/index.h"
@@ -27,6 +29,13 @@ struct Caller {
   std::uint32_t gid = 0;
   pid_t pid = 0;  // 0: not known
   RequestId request = kNoRequest;
+};
+
+// An inode, as long as nobody uses it.
+struct Unused {
+  InodeId inode{};
+  // A file is used that is open, or was touched after that; a directory never is. None: nothing is.
+  std::optional<index::Time> latest;
 };
 
 struct SetTime {
@@ -76,11 +85,12 @@ struct VolumeOptions {
   unsigned write_threads = 0;               // that write so; 0: whoever has a batch full
   bool sync_closes = false;                 // closes and changes of names are to be synced
   std::chrono::milliseconds sync_every{0};  // from one sync of everything to the next; 0: none
-  // Who made a directory, as kCreatorXattr says it; empty where it is not known. Not set: never.
-  std::function<std::string(pid_t maker)> creator;
+  // Who made a directory, as kCreatorXattr says it; empty where it is not known. `runtime`: whose
+  // name the directory has (fs/runtimes.h). Not set: never.
+  std::function<std::string(pid_t maker, std::string_view runtime)> creator;
   // The signal that a process which closes a file is dying of; 0: none. Not set: never.
   std::function<int(pid_t closer)> dying_of;
-  std::string boot;  // the machine's boot id; after another one, what was not synced is doubtful
+  BootView boot;  // after another boot, what was not synced is doubtful
 };
 
 }  // namespace spillfs::fs

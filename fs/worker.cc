@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -34,6 +33,7 @@
 #include "fs/own_rights.h"
 #include "fs/process_identity.h"
 #include "fs/process_shield.h"
+#include "fs/reap_service.h"
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "fs/signal_set.h"
@@ -63,7 +63,7 @@ constexpr std::chrono::seconds kChecksumDelay{5};
 // So that after a loss of power there is not too much to look at; most is on disk by then.
 constexpr std::chrono::minutes kSyncEvery{5};
 
-VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory,
+VolumeOptions volume_options(const MountOptions& options, BootView boot, MemoryPressure& memory,
                              DeathWitness& witness) {
   VolumeOptions out{
       .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
@@ -75,10 +75,12 @@ VolumeOptions volume_options(const MountOptions& options, MemoryPressure& memory
   out.sync_closes = options.durability == Durability::kFsync;
   out.sync_every = kSyncEvery;
   if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
-  out.boot = boot_id();
-  out.creator = [machine = this_machine(out.boot)](pid_t maker) {
-    const auto creator = creator_of(maker, machine);
-    return creator ? to_text(*creator) : std::string();
+  out.boot = std::move(boot);
+  out.creator = [machine = this_machine(out.boot.boot)](pid_t maker, std::string_view runtime) {
+    auto creator = creator_of(maker, machine);
+    if (!creator) return std::string();
+    creator->runtime = runtime;
+    return to_text(*creator);
   };
   out.dying_of = [&witness](pid_t closer) { return witness.dying_of(closer); };
   if (options.write == WriteMode::kDirect) out.write_directly = [](pid_t) { return true; };
@@ -194,7 +196,7 @@ Result<> prepare_process(pid_t supervisor) {
 
 // What is in .spillfs. All of it outlives `control`.
 void add_control_files(ControlFiles& control, const StatusSources& from, Clients& clients,
-                       DirectorySizes& sizes) {
+                       DirectorySizes& sizes, ReapService& reaping) {
   constexpr auto kOwner = ControlAccess::kOwner;
   const std::string& mountpoint = from.start.mountpoint;
   control.add("status", [&from] { return status_text(from); });
@@ -203,6 +205,7 @@ void add_control_files(ControlFiles& control, const StatusSources& from, Clients
       "clients", [&clients] { return clients_text(clients); }, kOwner);
   control.add(
       "directories", [&sizes] { return sizes.text(); }, kOwner);
+  control.add_file("reap", ControlAccess::kOwnerWrites, [&reaping] { return reaping.open(); });
   control.add_file("scrub", kOwner, [&from] { return from.scrubber.open(); });
   control.add(
       "users", [&from] { return users_text(from.volume); }, kOwner);
@@ -227,6 +230,24 @@ void keep_ballast(const Store& store, const std::stop_token& stop) {
   }
 }
 
+// What is left of a worker before this one, or begins with this one.
+Result<Volume::Parts> parts_of(WorkerStart& start, SlowWatch& slow) {
+  const bool again = start.start == Volume::Start::kRestart;
+  auto staging = SPILLFS_TRY(
+      again ? storage::Staging::reopen(std::move(start.staging), start.options.staging)
+            : storage::Staging::create(std::move(start.staging), start.options.staging));
+  auto open_files = SPILLFS_TRY(again ? OpenFiles::reopen(std::move(start.open_files))
+                                      : OpenFiles::create(std::move(start.open_files)));
+  if (auto kept = start.store->keep_ballast(); !kept) {
+    spdlog::warn("no ballast: {}", describe(kept.error()));
+  }
+  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
+  parts.open_files = std::move(open_files);
+  parts.start = start.start;
+  parts.take_back = [fuse = start.fuse.get()](int id) { close_backing(fuse, id); };
+  return parts;
+}
+
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   SPILLFS_TRY(prepare_process(start.supervisor));
@@ -239,24 +260,13 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       worker_needs(start.options, kernel.on, start.store->path(), start.store->directories()));
   Heartbeat heartbeat(*start.counts);
   const int probed = probe_passthrough(start.fuse.get(), start.staging.get(), kernel);
-  const bool again = start.start == Volume::Start::kRestart;
-  auto staging = SPILLFS_TRY(
-      again ? storage::Staging::reopen(std::move(start.staging), start.options.staging)
-            : storage::Staging::create(std::move(start.staging), start.options.staging));
-  auto open_files = SPILLFS_TRY(again ? OpenFiles::reopen(std::move(start.open_files))
-                                      : OpenFiles::create(std::move(start.open_files)));
-  if (auto kept = start.store->keep_ballast(); !kept) {
-    spdlog::warn("no ballast: {}", describe(kept.error()));
-  }
   SlowWatch slow;
-  auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
-  OpenFiles& table = *open_files;
-  parts.open_files = std::move(open_files);
-  parts.start = start.start;
-  parts.take_back = [fuse = start.fuse.get()](int id) { close_backing(fuse, id); };
+  BootView boot = boot_view(start.boot, start.options.boot, start.store->index_path());
+  auto parts = SPILLFS_TRY(parts_of(start, slow));
+  OpenFiles& table = *parts.open_files;
   MemoryPressure memory;
-  const auto volume =
-      SPILLFS_TRY(Volume::open(std::move(parts), volume_options(start.options, memory, witness)));
+  const auto volume = SPILLFS_TRY(Volume::open(
+      std::move(parts), volume_options(start.options, std::move(boot), memory, witness)));
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();
@@ -264,11 +274,12 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       *volume,
       {.rate = start.options.scrub_rate, .every = start.options.scrub_every, .now = nullptr});
   DirectorySizes sizes(*volume);
+  ReapService reaping(*volume, this_machine(start.boot));
   Reaped reaped;
   const StatusSources sources{start,    kernel, memory, *volume, scrubber,
                               requests, *times, slow,   reaped,  sandbox};
   ControlFiles control;
-  add_control_files(control, sources, *clients, sizes);
+  add_control_files(control, sources, *clients, sizes, reaping);
   const auto session =
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
@@ -288,8 +299,10 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
   std::optional<BackgroundReaper> reaper;
   if (runner) reaper.emplace(*runner, *start.options.reap, reaped);
+  reaping.start();
   ready();
   session->run();
+  reaping.stop();  // it speaks through the session
   return {};
 }
 
@@ -299,13 +312,6 @@ void tell_failure(int pipe, const Error& error) {
 }
 
 }  // namespace
-
-std::string boot_id() {
-  std::string id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  if (!std::getline(file, id)) spdlog::warn("no boot id: a loss of power will not be noticed");
-  return id;
-}
 
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
                                                              const MountOptions& options,

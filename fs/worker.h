@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/boot.h"
 #include "fs/options.h"
 #include "fs/store.h"
 #include "storage/base/fd.h"
@@ -39,6 +40,7 @@ struct WorkerStart {
   const Store* store = nullptr;
   MountOptions options;
   std::string mountpoint;  // for status only; never looked into
+  Boot boot;               // as the supervisor sees it, which may mount
   int supervisor = 0;      // its process id
 };
 
@@ -46,9 +48,6 @@ struct WorkerStart {
 // requests are answered ("+" and when, in nanoseconds of the monotonic clock), or what went wrong
 // before (errno, a line's end, text).
 [[noreturn]] void be_worker(WorkerStart start, Fd ready);
-
-// The machine's, which changes when it starts anew; empty where it has none.
-std::string boot_id();
 
 // The segments of a store, for whoever holds its lock.
 Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,

@@ -256,6 +256,26 @@ Result<SyncMark> decode_sync_mark(std::string_view value) {
   return mark;
 }
 
+// certain, booted, uptime; then the boot id.
+std::string encode_boot(const SyncMark& mark) {
+  return encode(std::uint64_t{mark.certain ? 1U : 0U}) +
+         encode(static_cast<std::uint64_t>(mark.clock.booted)) +
+         encode(static_cast<std::uint64_t>(mark.clock.uptime)) + mark.boot;
+}
+
+Result<> decode_boot(std::string_view value, SyncMark& mark) {
+  constexpr std::size_t kNumber = sizeof(std::uint64_t);
+  if (value.size() < 3 * kNumber) return fail(EIO, "boot row of the wrong length");
+  if (value.substr(3 * kNumber) != mark.boot) return {};  // an earlier version has put the mark
+  mark.certain = SPILLFS_TRY(decode_number(value.substr(0, kNumber))) == 1;
+  const auto signed_at = [&](std::size_t at) -> Result<std::int64_t> {
+    return static_cast<std::int64_t>(SPILLFS_TRY(decode_number(value.substr(at, kNumber))));
+  };
+  mark.clock.booted = SPILLFS_TRY(signed_at(kNumber));
+  mark.clock.uptime = SPILLFS_TRY(signed_at(2 * kNumber));
+  return {};
+}
+
 bool add_counters(std::string& value, std::string_view operand) {
   if (value.size() < sizeof(CounterRow) || operand.size() != sizeof(CounterRow)) return false;
   const std::size_t at = value.size() - sizeof(CounterRow);

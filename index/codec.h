@@ -17,6 +17,7 @@ inline constexpr std::uint8_t kRowVersion = 1;
 inline constexpr std::uint8_t kInodeRowVersion = 2;       // 1: without sealed_in
 inline constexpr const char* kSyncMarkKey = "sync mark";  // in `meta`
 inline constexpr const char* kScrubMarkKey = "scrub mark";
+inline constexpr const char* kBootKey = "boot";
 inline constexpr std::uint64_t kMaxCollision = 255;  // of names with one hash in one directory
 
 // The cookie of the first name with this hash: 55 bits of it, never 0, and no collision yet.
@@ -119,6 +120,10 @@ std::string encode(std::uint64_t number);
 Result<std::uint64_t> decode_number(std::string_view value);
 std::string encode(const SyncMark& mark);
 Result<SyncMark> decode_sync_mark(std::string_view value);
+// What the mark says of the boot beyond its id, in a row of its own: earlier versions keep the
+// mark's as it was. It counts for the id that is in it.
+std::string encode_boot(const SyncMark& mark);
+Result<> decode_boot(std::string_view value, SyncMark& mark);
 
 // Adds the counters of `operand` to those at the end of `value`; false, and nothing changed, when
 // either has none or a sum does not fit.

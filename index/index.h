@@ -104,6 +104,14 @@ struct Reply {
   friend bool operator==(const Reply&, const Reply&) = default;
 };
 
+// The machine's clocks: when it was booted, in ms since 1970, and how long it runs, in ms. 0: not
+// known.
+struct BootClock {
+  std::int64_t booted = 0;
+  std::int64_t uptime = 0;
+  friend bool operator==(const BootClock&, const BootClock&) = default;
+};
+
 // How much of the store is on disk.
 struct SyncMark {
   struct Range {  // both ends are in it
@@ -115,6 +123,8 @@ struct SyncMark {
   Epoch epoch{};                // the latest that a seal may carry
   Epoch synced{};               // bytes sealed in it or before are on disk, but for the doubtful
   std::vector<Range> doubtful;  // the power went before they were synced
+  bool certain = false;         // `boot` is the machine's; false: perhaps a container's
+  BootClock clock;              // when the mark was put; unknown of earlier versions
   friend bool operator==(const SyncMark&, const SyncMark&) = default;
 };
 

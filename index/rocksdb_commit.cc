@@ -34,6 +34,8 @@ Result<> RocksdbIndex::commit(const Batch& batch) {
   if (batch.put_sync_mark) {
     const auto put = rows.Put(family(kMeta), kSyncMarkKey, encode(*batch.put_sync_mark));
     SPILLFS_TRY(result_of(put, "put the sync mark"));
+    const auto boot = rows.Put(family(kMeta), kBootKey, encode_boot(*batch.put_sync_mark));
+    SPILLFS_TRY(result_of(boot, "put the boot"));
   }
   if (batch.put_scrub_mark) {
     const CounterRow seconds{.first = batch.put_scrub_mark->began,

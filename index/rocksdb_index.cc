@@ -280,7 +280,10 @@ Result<std::vector<UserTotal>> RocksdbIndex::users() {
 
 Result<SyncMark> RocksdbIndex::sync_mark() {
   const auto row = SPILLFS_TRY(get(kMeta, kSyncMarkKey));
-  return row ? decode_sync_mark(*row) : SyncMark{};
+  if (!row) return SyncMark{};
+  SyncMark mark = SPILLFS_TRY(decode_sync_mark(*row));
+  if (const auto boot = SPILLFS_TRY(get(kMeta, kBootKey))) SPILLFS_TRY(decode_boot(*boot, mark));
+  return mark;
 }
 
 Result<ScrubMark> RocksdbIndex::scrub_mark() {

@@ -81,7 +81,7 @@ class PowerModel {
   }
 
   void open() {
-    options_.boot = fmt::format("boot {}", boots_);
+    options_.boot.boot = {.id = fmt::format("boot {}", boots_), .certain = true};
     volume_ = store_.open(options_).value();
   }
 

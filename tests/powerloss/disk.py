@@ -17,7 +17,6 @@ SIZE = 512 << 20
 SECTOR = 512
 PAGE = 4096
 WRITE, FLUSH, ZERO = 1, 2, 3
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 CLONE_NEWNS = 0x20000
 HEADER = struct.Struct("<IIQQ")  # kind, time, offset, length; as recording_disk.cc writes it
 
@@ -34,17 +33,6 @@ def unshare_mounts():
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     run("mount", "--make-rprivate", "/")
-
-
-@contextlib.contextmanager
-def another_boot(folder):
-    """For this process and its children the machine has been started anew."""
-    (folder / "boot_id").write_text("00000000-0000-4000-8000-000000000000\n")
-    run("mount", "--bind", folder / "boot_id", BOOT_ID)
-    try:
-        yield
-    finally:
-        run("umount", BOOT_ID)
 
 
 def make_file_system(path, journal):

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import traceback
 
-from disk import FLUSH, PAGE, SECTOR, Log, RecordingDisk, Replay, another_boot, file_system, m
+from disk import FLUSH, PAGE, SECTOR, Log, RecordingDisk, Replay, file_system, m
 from disk import make_file_system, run as run_command, unshare_mounts
 from history import History
 from load import make_folders, work
@@ -98,17 +98,16 @@ def lose_power(run):
         counts, lines = collections.Counter(), []
         counts["records"] = len(log.records)
         counts["flushes"] = sum(record[0] == FLUSH for record in log.records)
-        with another_boot(folder):
-            for point in choose_points(log, log.between(start, stop), run.points, chance):
-                lost = replay.lose_power_after(point, chance, chance.choice((SECTOR, PAGE)))
-                found = verifier.verify(replay.image, log.ends[point - 1])
-                counts["points"] += 1
-                counts["points with an unsynced write"] += lost != 0
-                counts["broken points"] += any(not is_expected(what) for what, _ in found)
-                for what, text in found:
-                    counts[what] += 1
-                    if not is_expected(what) and counts[what] <= LINES_OF_A_CLASS:
-                        lines.append(f"{run.name} after record {point}: {what}: {text}")
+        for point in choose_points(log, log.between(start, stop), run.points, chance):
+            lost = replay.lose_power_after(point, chance, chance.choice((SECTOR, PAGE)))
+            found = verifier.verify(replay.image, log.ends[point - 1])
+            counts["points"] += 1
+            counts["points with an unsynced write"] += lost != 0
+            counts["broken points"] += any(not is_expected(what) for what, _ in found)
+            for what, text in found:
+                counts[what] += 1
+                if not is_expected(what) and counts[what] <= LINES_OF_A_CLASS:
+                    lines.append(f"{run.name} after record {point}: {what}: {text}")
         counts["files"] = len(verifier.files)
         counts["syncs"] = len(history.syncs)
         return counts, lines

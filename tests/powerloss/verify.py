@@ -75,12 +75,13 @@ class Verifier:
         self.found = []
         said = run("fsck.ext4", "-y", image, good=(0, 1, 2))
         with file_system(image, self.folder / "ext4") as disk:
-            store = m.Mounted(self.options, self.folder)
+            # To the machine nothing has happened.
+            store = m.Mounted(self.options + ",boot=new", self.folder)
             store.pause = 0.01
             store.store = disk / "store"
             self.repairs = Repairs("" if self.journal else said, store.store)
             try:
-                self.check(store, position)
+                self.check(store, position, "--boot", "new")
                 store.mount()
                 self.compare(store.path, position)
                 self.go_on(store.path / "later")
@@ -92,8 +93,8 @@ class Verifier:
                 end(store)
         return self.found
 
-    def check(self, store, position):
-        done = m.spillfs("check", store.store)
+    def check(self, store, position, *options):
+        done = m.spillfs("check", store.store, *options)
         if done.returncode not in (0, 1):
             self.find("check", f"exit code {done.returncode}: {done.stderr}")
         for line in done.stderr.splitlines() if done.returncode == 1 else ():

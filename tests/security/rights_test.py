@@ -24,10 +24,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ALICE = 4001
 NOBODY = 65534  # fusermount3 wants a user with a name
 
-DAC_OVERRIDE, FOWNER, SYS_PTRACE, SYS_ADMIN, LEASE = (1 << number for number in (1, 3, 19, 21, 28))
-SUPERVISOR = SYS_ADMIN | DAC_OVERRIDE | FOWNER | SYS_PTRACE | LEASE
+DAC_OVERRIDE, SYS_PTRACE, SYS_ADMIN, LEASE = (1 << number for number in (1, 19, 21, 28))
+SUPERVISOR = SYS_ADMIN | DAC_OVERRIDE | SYS_PTRACE | LEASE
 WORKER = SYS_ADMIN
-NAMES = {"CAP_DAC_OVERRIDE": DAC_OVERRIDE, "CAP_FOWNER": FOWNER, "CAP_SYS_PTRACE": SYS_PTRACE,
+NAMES = {"CAP_DAC_OVERRIDE": DAC_OVERRIDE, "CAP_SYS_PTRACE": SYS_PTRACE,
          "CAP_SYS_ADMIN": SYS_ADMIN, "CAP_LEASE": LEASE}
 FILTER = 2  # Seccomp: of proc(5)
 
@@ -84,7 +84,7 @@ class Rights(cases.OnStores):
     def check_helpers(self, worker):
         """They have what the worker has not, and nothing else."""
         kept = {rights(helper)["CapEff"] for helper in children(worker)}
-        self.assertEqual(kept - {SYS_PTRACE & BOUNDS, (DAC_OVERRIDE | FOWNER) & BOUNDS}, set())
+        self.assertEqual(kept - {SYS_PTRACE & BOUNDS, DAC_OVERRIDE & BOUNDS}, set())
         for helper in children(worker):
             self.assertEqual(rights(helper)["NoNewPrivs"], 1)
             files = [os.readlink(f"/proc/{helper}/fd/{fd}") for fd in os.listdir(f"/proc/{helper}/fd")]
@@ -220,7 +220,7 @@ class Rights(cases.OnStores):
         """docs/SECURITY.md names for each process the capabilities that it is left with here."""
         text = (ROOT / "docs/SECURITY.md").read_text()
         for process, kept in (("supervisor", SUPERVISOR), ("worker", WORKER),
-                              ("witness", SYS_PTRACE), ("reaper", DAC_OVERRIDE | FOWNER)):
+                              ("witness", SYS_PTRACE), ("reaper", DAC_OVERRIDE)):
             row = re.search(rf"(?m)^\| {process} \| (.*?) \|", text)[1]
             named = re.findall(r"CAP_\w+", row)
             self.assertEqual(sum(NAMES[each] for each in named), kept, process)

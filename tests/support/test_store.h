@@ -48,8 +48,9 @@ class TestStore {
   std::string problems() const {
     std::string text;
     const auto store = segments();
+    const fs::BootView view{.boot = {.id = boot, .certain = !boot.empty()}};
     const auto report = fs::check_store(
-        *index, *store, boot, [&](const std::string& problem) { text += problem + "\n"; });
+        *index, *store, view, [&](const std::string& problem) { text += problem + "\n"; });
     return report ? text : describe(report.error());
   }
 

@@ -28,6 +28,22 @@ class FixedReader : public ControlReader {
   }
 };
 
+// Reads what was written.
+class EchoReader : public ControlReader {
+ public:
+  Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
+    if (offset >= text_.size()) return 0;
+    return text_.copy(reinterpret_cast<char*>(into.data()), into.size(), offset);
+  }
+  Result<> write(Bytes from) override {
+    text_ += as_text(from);
+    return {};
+  }
+
+ private:
+  std::string text_;
+};
+
 // One file of 3 bytes, "file".
 class FixedFolder : public ControlFolder {
  public:
@@ -202,6 +218,23 @@ TEST_F(ControlFilesTest, WhatDoesNotExist) {
   EXPECT_EQ(code_of(control_.open(beyond)), ENOENT);
   EXPECT_EQ(code_of(control_.attributes(beyond)), ENOENT);
   EXPECT_EQ(code_of(control_.open(ControlFiles::kFolder)), ENOENT) << "a folder is listed";
+}
+
+TEST_F(ControlFilesTest, WhatMayBeWrittenIsTheOwners) {
+  control_.add_file("ask", ControlAccess::kOwnerWrites,
+                    [] { return std::make_unique<EchoReader>(); });
+  const InodeId file = id("ask");
+  EXPECT_EQ(control_.attributes(file)->st_mode, static_cast<mode_t>(S_IFREG | 0600));
+  EXPECT_TRUE(control_.takes_writes(file));
+  EXPECT_FALSE(control_.takes_writes(id("status")));
+  EXPECT_FALSE(control_.takes_writes(kFolderFile.node()));
+  const std::uint64_t handle = control_.open(file).value();
+  EXPECT_TRUE(control_.write(handle, as_bytes("one")));
+  EXPECT_TRUE(control_.write(handle, as_bytes("two")));
+  EXPECT_EQ(read(file, handle, 0, 10).value(), "onetwo");
+  EXPECT_EQ(code_of(control_.write(control_.open(id("status")).value(), as_bytes("x"))), EPERM);
+  control_.release(handle);
+  EXPECT_EQ(code_of(control_.write(handle, as_bytes("x"))), EIO) << "of a process before this one";
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ HandOver some_hand_over() {
   HandOver what;
   what.store = "/store";
   what.config_file = "/etc/mount.toml";
+  what.boot = {.id = "this one", .certain = true};
   what.options = {{.text = "quota=1GiB", .origin = "/etc/mount.toml:2"},
                   {.text = R"(data=/a\,b,threads=2)", .origin = std::string(kFromCommandLine)}};
   return what;
@@ -37,6 +38,7 @@ TEST(HandOver, KeepsOptionsAndWhereTheyWereGiven) {
   ASSERT_TRUE(read) << read.error().context;
   EXPECT_EQ(read->config_file, what.config_file);
   EXPECT_EQ(read->options, what.options);
+  EXPECT_EQ(read->boot, what.boot);
 }
 
 TEST(HandOver, OfAProgramBeforeConfigurationFilesIsUnderstood) {
@@ -45,6 +47,8 @@ TEST(HandOver, OfAProgramBeforeConfigurationFilesIsUnderstood) {
   nlohmann::json json = content(*file);
   json.erase("origins");
   json.erase("config_file");
+  json.erase("boot");
+  json.erase("boot_certain");
   const Fd older(::memfd_create("older", MFD_CLOEXEC));
   const std::string text = json.dump();
   ASSERT_EQ(::write(older.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));

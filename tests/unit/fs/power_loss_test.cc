@@ -23,6 +23,7 @@ class PowerLossTest : public testing::Test {
  protected:
   PowerLossTest() { plug_in(std::make_shared<PowerIndex>(), std::make_shared<PowerDevice>()); }
 
+  static BootView boot(std::string id) { return {.boot = {.id = std::move(id), .certain = true}}; }
   void plug_in(std::shared_ptr<PowerIndex> index, std::shared_ptr<PowerDevice> device) {
     volume_.reset();
     index_ = std::move(index);
@@ -31,7 +32,7 @@ class PowerLossTest : public testing::Test {
     store_.devices[0] = device_;
     const VolumeOptions options{.fuse_limit = 32 * kKiB,
                                 .reclaim_in_background = false,
-                                .boot = "boot " + std::to_string(++boots_)};
+                                .boot = boot("boot " + std::to_string(++boots_))};
     volume_ = store_.open(options).value();
   }
   // Of the index all is left, of the segments what was synced: the worst there is.

@@ -9,13 +9,15 @@
 #include <csignal>
 #include <thread>
 
+#include "fs/namespaces.h"
+
 namespace spillfs::tests {
 namespace {
 
 using fs::Creator;
 using fs::Process;
 
-const fs::Machine kHere{.boot = "b", .pid_namespace = 7};
+const fs::Machine kHere{.boot = {.id = "b", .certain = true}, .pid_namespace = 7};
 
 // A child that waits until it is killed; its end is not asked for until then.
 class Child {
@@ -83,6 +85,19 @@ TEST(ProcessIdentity, KnowsWhatHasEnded) {
   EXPECT_FALSE(fs::creator_of(process.pid, kHere));
 }
 
+TEST(ProcessIdentity, TheMachineIsKnown) {
+  const fs::Machine here = fs::this_machine(fs::this_boot());
+  EXPECT_NE(here.pid_namespace, 0U);
+  EXPECT_EQ(here, fs::this_machine(fs::this_boot()));
+  const fs::Namespaces own = fs::own_namespaces();
+  EXPECT_EQ(fs::differences(own, own), "");
+  fs::Namespaces other = own;
+  ++other.time;
+  EXPECT_EQ(fs::differences(other, own), "time");
+  EXPECT_EQ(fs::differences({}, own), "processes, time, mounts");
+  EXPECT_EQ(fs::differences({}, {}), "processes, mounts") << "nothing is known";
+}
+
 TEST(ProcessIdentity, WhoLivesIsNotDying) {
   EXPECT_EQ(fs::dying_of(::getpid()), 0);
   EXPECT_EQ(fs::dying_of(0), 0);
@@ -102,7 +117,8 @@ TEST(ProcessIdentity, WhatWasKilledIsDyingOfIt) {
 TEST(ProcessIdentity, IsALineOfText) {
   const Creator creator{.machine = kHere,
                         .processes = {{.pid = 12, .start = 3456789012345, .name = "a \"b)"},
-                                      {.pid = 2, .start = 1, .name = ""}}};
+                                      {.pid = 2, .start = 1, .name = ""}},
+                        .runtime = "Ray"};
   EXPECT_EQ(fs::parse_creator(fs::to_text(creator)), creator);
   EXPECT_EQ(fs::to_text(creator).find('\n'), std::string::npos);
   for (const char* text : {"", "{}", "[]", "{\"boot\":1}", "nonsense",

@@ -208,7 +208,7 @@ TEST_F(Rebuild, AnotherStoresSegmentsStayOut) {
   // Nor do they go with the strays after a loss of power.
   for (const char* boot : {"one boot", "another"}) {
     volume_.reset();
-    volume_ = store_.open({.boot = boot}).value();
+    volume_ = store_.open({.boot = {.boot = {.id = boot, .certain = true}}}).value();
   }
   EXPECT_EQ(store_.devices[0]->list("segments")->size(), 2U);
 }

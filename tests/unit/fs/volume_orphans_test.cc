@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who made a directory, and which files their writers did not get to finish.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/xattr.h>
+
+#include <ctime>
 
 #include "fs/own_xattrs.h"
 #include "tests/support/test_store.h"
@@ -24,7 +27,9 @@ class VolumeOrphans : public testing::Test {
   void open() {
     volume_.reset();
     fs::VolumeOptions options{.quota = 64 * kKiB, .fuse_limit = 32 * kKiB};
-    options.creator = [](pid_t pid) { return pid == 9 ? "" : "process " + std::to_string(pid); };
+    options.creator = [](pid_t pid, std::string_view runtime) {
+      return pid == 9 ? "" : fmt::format("process {}{}", pid, runtime);
+    };
     options.dying_of = [](pid_t pid) { return pid == kDies ? 9 : 0; };
     volume_ = store_.open(std::move(options)).value();
   }
@@ -121,6 +126,51 @@ TEST_F(VolumeOrphans, AFileWhoseLastWriteFailedIsMarked) {
   EXPECT_FALSE(full(other));
   close(other, kLives);
   EXPECT_EQ(mark(other), "its last write failed: No space left on device");
+}
+
+TEST_F(VolumeOrphans, ADirectoryKnowsWhoseNameItWasMadeUnder) {
+  EXPECT_EQ(xattr(mkdir("ray_spilled_objects_" + std::string(56, 'c'), 7), fs::kCreatorXattr),
+            "process 7Ray");
+  EXPECT_EQ(xattr(mkdir("worker-a1b2c3d4", 7), fs::kCreatorXattr), "process 7") << "not in its own";
+  const InodeId space = mkdir("dask-scratch-space", 7);
+  const auto worker = volume_->mkdir(space, "worker-a1b2c3d4", 0755, {.pid = 7});
+  EXPECT_EQ(xattr(InodeId{worker->st_ino}, fs::kCreatorXattr), "process 7Dask");
+}
+
+TEST_F(VolumeOrphans, OnlyWhatIsUnusedIsRemoved) {
+  const auto file = create("file");
+  const auto remove = [&](InodeId inode, std::optional<index::Time> latest) {
+    const auto removed =
+        volume_->remove_unused(folder_, "file", {.inode = inode, .latest = latest});
+    return removed ? 0 : removed.error().code;
+  };
+  const index::Time later{.seconds = std::time(nullptr) + 100, .nanoseconds = 0};
+  EXPECT_EQ(remove(id(file), later), EBUSY) << "open";
+  close(file, kLives);
+  EXPECT_EQ(remove(folder_, later), ENOENT) << "another inode's";
+  EXPECT_EQ(remove(id(file), index::Time{}), EBUSY) << "touched since";
+  std::vector<InodeId> dropped;
+  volume_->set_kernel({.drop_attributes = [&](InodeId inode) { dropped.push_back(inode); }});
+  EXPECT_EQ(remove(id(file), later), 0);
+  EXPECT_THAT(dropped, testing::UnorderedElementsAre(id(file), folder_));
+  EXPECT_FALSE(volume_->lookup(folder_, "file"));
+  // The kernel has the name, and is told to look for it again.
+  const auto attributes = volume_->get_attributes(id(file));
+  const auto opened = volume_->open_file(id(file), O_RDONLY);
+  volume_->set_kernel({});
+  ASSERT_TRUE(!attributes && !opened);
+  EXPECT_EQ(attributes.error().code, ESTALE);
+  EXPECT_EQ(opened.error().code, ESTALE);
+  EXPECT_EQ(remove(id(file), later), ENOENT);
+}
+
+TEST_F(VolumeOrphans, ADirectoryThatIsNotEmptyIsUsed) {
+  const InodeId outer = mkdir("outer", 7);
+  ASSERT_TRUE(volume_->mkdir(outer, "inner", 0755, {}));
+  const fs::Unused only{.inode = outer, .latest = index::Time{}};
+  EXPECT_EQ(volume_->remove_unused(kRootInode, "outer", only).error().code, ENOTEMPTY);
+  ASSERT_TRUE(volume_->rmdir(outer, "inner"));
+  EXPECT_TRUE(volume_->remove_unused(kRootInode, "outer", only));
 }
 
 }  // namespace

@@ -83,6 +83,19 @@ TEST(Codec, ASyncMarkIsWhatItWas) {
   }
 }
 
+TEST(Codec, WhatAMarkSaysOfTheBootIsOfItsIdAlone) {
+  const SyncMark mark{.boot = "boot", .certain = true, .clock = {.booted = -5, .uptime = 7}};
+  SyncMark read{.boot = "boot"};
+  ASSERT_TRUE(decode_boot(encode_boot(mark), read));
+  EXPECT_EQ(read, mark);
+  SyncMark other{.boot = "another"};
+  ASSERT_TRUE(decode_boot(encode_boot(mark), other));
+  EXPECT_EQ(other, SyncMark{.boot = "another"});
+  for (std::size_t n = 0; n < 24; ++n) {
+    EXPECT_EQ(decode_boot(encode_boot(mark).substr(0, n), read).error().code, EIO) << n;
+  }
+}
+
 TEST(Codec, CountersThatDoNotFitAreNotAdded) {
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
   for (const CounterRow& more : {CounterRow{1, 0}, CounterRow{0, -2}}) {
