@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <ostream>
@@ -7,6 +9,7 @@
 
 #include "fs/commands.h"
 #include "storage/base/escaped.h"
+#include "storage/base/fd.h"
 #include "storage/format.h"
 
 namespace spillfs::fs {
@@ -41,13 +44,25 @@ bool buffer_is_good(std::ifstream& file, std::uint64_t offset, const storage::Re
   return true;
 }
 
+// A regular file and no link to one: a FIFO would keep us waiting, and opening a device does
+// things.
+Result<std::ifstream> open_segment(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  struct stat found {};
+  if (!file || ::fstat(file.get(), &found) != 0) return fail_errno(errno, "open " + path);
+  if (!S_ISREG(found.st_mode)) return fail(EINVAL, path + " is no segment; give a .fused file");
+  std::ifstream stream(fmt::format("/proc/self/fd/{}", file.get()),
+                       std::ios::binary | std::ios::ate);
+  if (!stream) return fail_errno(EIO, "open " + path);
+  return stream;
+}
+
 }  // namespace
 
 ExitCode run_dump(const DumpCommand& command, Streams streams) {
-  std::ifstream file(command.segment, std::ios::binary | std::ios::ate);
-  if (!file) {
-    return report(fail_errno(ENOENT, "open " + command.segment).value(), kExitStore, streams);
-  }
+  auto opened = open_segment(command.segment);
+  if (!opened) return report(opened.error(), kExitStore, streams);
+  std::ifstream& file = *opened;
   const auto size = static_cast<std::uint64_t>(file.tellg());
   const auto superblock = storage::decode_superblock(read_at(file, 0, storage::kSuperblockSize));
   if (!superblock) return report(superblock.error(), kExitProblemsFound, streams);

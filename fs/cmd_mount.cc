@@ -28,7 +28,6 @@ ExitCode store_exit_code(const Error& error) {
     case EBUSY:
       return kExitStoreInUse;
     case EACCES:
-    case EPERM:
     case EIO:
     case ENOSPC:
     case EROFS:
@@ -60,7 +59,6 @@ std::optional<ExitCode> go_on(const Result<Asked>& asked, Streams streams) {
   if (!kept) return std::nullopt;
   if (auto log = set_up_log({.level = kept->options.log_level,
                              .where = kept->options.log,
-                             .file = {},
                              .mountpoint = kept->what.mountpoint,
                              .store = kept->what.store});
       !log) {
@@ -82,14 +80,14 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
   directories.push_back(request.store);
   auto mountpoint = check_mountpoint(request.mountpoint, directories);
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
-  auto store = Store::open_or_create(request.store, options.data);
+  auto store = Store::open_or_create(request.store, options.data, options.foreign_store);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
   auto log = set_up_log({.level = options.log_level,
                          .where = options.log,
-                         .file = command.foreground ? std::string() : log_file(store->path()),
+                         .folder = command.foreground ? nullptr : &store->folder(),
                          .mountpoint = *mountpoint,
                          .store = store->path()});
-  if (!log) return report(log.error(), kExitSystem, streams);
+  if (!log) return report(log.error(), store_exit_code(log.error()), streams);
   auto ended = supervise({.store = *std::move(store),
                           .mountpoint = *mountpoint,
                           .options = options,

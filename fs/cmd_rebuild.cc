@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <filesystem>
 #include <ostream>
+#include <utility>
 
 #include "fs/commands.h"
 #include "fs/rebuild.h"
@@ -17,51 +17,53 @@ namespace {
 
 namespace files = std::filesystem;
 
+// Beside the index while it is made.
+std::string rebuilding() { return fmt::format("{}.rebuilding", kIndex); }
+
 // Whether every row of the index can be read; what is wrong otherwise.
 Result<> read_index(const Store& store) {
-  if (!files::exists(store.index_path() + "/CURRENT")) return fail(ENOENT, "it is missing");
-  const auto index = SPILLFS_TRY(index::RocksdbIndex::open(store.index_path(), {}));
+  if (!SPILLFS_TRY(store.has_index())) return fail(ENOENT, "it is missing");
+  auto folder = SPILLFS_TRY(store.open_index());
+  const auto index = SPILLFS_TRY(index::RocksdbIndex::open(std::move(folder), {}));
   return index->verify();
 }
 
 // Where the old index goes; a name that is free.
-std::string name_aside(const Store& store) {
+Result<std::string> name_aside(const Store& store) {
   for (int n = 1;; ++n) {
-    std::string name = fmt::format("{}.damaged-{}", store.index_path(), n);
-    if (!files::exists(name)) return name;
+    std::string name = fmt::format("{}.damaged-{}", kIndex, n);
+    if (!SPILLFS_TRY(store.folder().has(name))) return name;
   }
-}
-
-Result<> sync_folder(const std::string& path) {
-  const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || ::fsync(folder.get()) != 0) return fail_errno(errno, "sync " + path);
-  return {};
 }
 
 // The old index moves aside, the new one takes its place. Returns where the old one is; empty where
 // there was none.
-Result<std::string> swap_in(const Store& store, const std::string& made) {
-  std::error_code error;
+Result<std::string> swap_in(const Store& store) {
   std::string aside;
-  if (files::exists(store.index_path())) {
-    aside = name_aside(store);
-    files::rename(store.index_path(), aside, error);
-    if (error) return fail_errno(error.value(), "move the old index to " + aside);
+  if (SPILLFS_TRY(store.folder().has(kIndex))) {
+    const std::string name = SPILLFS_TRY(name_aside(store));
+    SPILLFS_TRY(store.folder().rename(kIndex, name));
+    aside = store.folder().path_to(name);
   }
-  files::rename(made, store.index_path(), error);
-  if (error) return fail_errno(error.value(), "put the new index in its place");
-  SPILLFS_TRY(sync_folder(store.path()));
+  SPILLFS_TRY(store.folder().rename(rebuilding(), kIndex));
+  SPILLFS_TRY(store.folder().sync());
   return aside;
 }
 
-Result<RebuildReport> make_index(const Store& store, const std::string& folder,
-                                 ProgressBar& progress, Streams streams) {
+// What a rebuild that did not come to its end has left.
+Result<> remove_unfinished(const Store& store) {
   std::error_code error;
-  files::remove_all(folder, error);  // of a rebuild that did not come to its end
-  if (error) return fail_errno(error.value(), "remove " + folder);
+  files::remove_all(store.folder().path_by_descriptor() + "/" + rebuilding(), error);
+  if (!error) return {};
+  return fail_errno(error.value(), "remove " + store.folder().path_to(rebuilding()));
+}
+
+Result<RebuildReport> make_index(const Store& store, ProgressBar& progress, Streams streams) {
+  SPILLFS_TRY(remove_unfinished(store));
   const auto segments = SPILLFS_TRY(open_segments(store, {}));
+  auto folder = SPILLFS_TRY(store.open_index(rebuilding()));
   const auto index = SPILLFS_TRY(index::RocksdbIndex::open(
-      folder, {.hash = {}, .no_space = [&store] { return store.drop_ballast(); }}));
+      std::move(folder), {.hash = {}, .no_space = [&store] { return store.drop_ballast(); }}));
   const auto tell = [&](const std::string& text) {
     progress.clear();
     complain(streams.err, text);
@@ -97,12 +99,11 @@ ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams st
                    .where = {}},
                   kExitUsage, streams);
   }
-  const std::string made = store.index_path() + ".rebuilding";
   ProgressBar progress(command.progress ? &streams.err : nullptr, ProgressBar::Unit::kSegments);
-  const auto rebuilt = make_index(store, made, progress, streams);
+  const auto rebuilt = make_index(store, progress, streams);
   progress.clear();
   if (!rebuilt) return report(rebuilt.error(), kExitSystem, streams);
-  const auto aside = swap_in(store, made);
+  const auto aside = swap_in(store);
   if (!aside) return report(aside.error(), kExitSystem, streams);
   return tell(*rebuilt, *aside, streams);
 }

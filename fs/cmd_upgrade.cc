@@ -21,7 +21,7 @@ constexpr std::chrono::seconds kPatience{60};
 constexpr std::chrono::milliseconds kPause{20};
 
 ExitCode serve(const HandOver& what, const MountOptions& options, Streams streams) {
-  const auto store = Store::adopt(what.store, Fd(what.lock));
+  const auto store = Store::adopt(what.store, Fd(what.lock), options.foreign_store);
   if (!store) return report(store.error(), kExitStore, streams);
   const Fd counts_memory(what.counts);
   const auto counts = map_counts(counts_memory);
@@ -41,6 +41,18 @@ ExitCode serve(const HandOver& what, const MountOptions& options, Streams stream
              .boot = what.boot.id.empty() ? this_boot() : what.boot,
              .supervisor = what.supervisor},
             Fd(what.ready));
+}
+
+Result<> set_up_log_of(const HandOver& what, const MountOptions& options) {
+  LogTarget target{.level = options.log_level,
+                   .where = options.log,
+                   .mountpoint = what.mountpoint,
+                   .store = what.store};
+  if (!what.background) return set_up_log(target);
+  const auto folder =
+      SPILLFS_TRY(TrustedDirectory::open(what.store, Trust::of_process(options.foreign_store)));
+  target.folder = &folder;
+  return set_up_log(target);
 }
 
 ExitCode failed(std::string text, ExitCode code, Streams streams) {
@@ -85,17 +97,14 @@ ExitCode run_take_over(const TakeOverCommand& command, Streams streams) {
   if (!what) return report(what.error(), kExitSystem, streams);
   const auto options = parse_options(what->options);
   if (!options) return report(options.error(), kExitUsage, streams);
-  if (auto known = Store::check_format(what->store); !known) {
+  if (auto known = Store::check_format(what->store, options->foreign_store); !known) {
     return report(known.error(), kExitStore, streams);
   }
   if (command.probe) return kExitSuccess;
   Fd(command.hand_over).reset();
-  auto log = set_up_log({.level = options->log_level,
-                         .where = options->log,
-                         .file = what->background ? log_file(what->store) : std::string(),
-                         .mountpoint = what->mountpoint,
-                         .store = what->store});
-  if (!log) return report(log.error(), kExitSystem, streams);
+  if (auto log = set_up_log_of(*what, *options); !log) {
+    return report(log.error(), kExitSystem, streams);
+  }
   if (command.worker) return serve(*what, *options, streams);
   auto ended = supervise_on(*what, *options);
   return ended ? *ended : report(ended.error(), kExitSystem, streams);

@@ -10,6 +10,7 @@
 
 #include "fs/exit_codes.h"
 #include "storage/base/result.h"
+#include "storage/base/trust.h"
 
 namespace spillfs::fs {
 
@@ -108,6 +109,7 @@ ExitCode run_reap(const ReapCommand& command, Streams streams);
 
 struct CheckCommand {
   std::string store;
+  Foreign foreign = Foreign::kRefuse;
   bool rebuild = false;
   bool force = false;         // a rebuild though the index can be read
   std::string boot = "auto";  // as the option of a mount

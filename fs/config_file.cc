@@ -9,13 +9,13 @@
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
 #include "fs/nearest_name.h"
 #include "fs/ray_config.h"
+#include "storage/base/trusted_directory.h"
 
 namespace spillfs::fs {
 namespace {
@@ -254,16 +254,13 @@ Result<ConfigFile> parse_config(std::string_view text, const std::string& path) 
 Result<ConfigFile> read_config_file(const std::string& path) {
   std::error_code error;
   const std::string whole = files::absolute(path, error).lexically_normal().string();
-  errno = 0;
-  std::ifstream file(whole);
-  if (!file) return fail_errno(errno == 0 ? EIO : errno, "open " + whole);
-  if (files::is_directory(whole, error))
-    return fail(EISDIR, whole + " is a directory; give a file");
-  std::string text(kMost, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() == kMost) return fail(EFBIG, whole + " is no configuration file: it has a MiB");
-  return parse_config(text, whole);
+  const Fd file = SPILLFS_TRY(open_trusted_file(whole, Trust::of_caller()));
+  const auto text = read_all(file, kMost, whole);
+  if (!text && text.error().code == EFBIG) {
+    return fail(EFBIG, whole + " is no configuration file: it has more than a MiB");
+  }
+  if (!text) return Failure(text.error());
+  return parse_config(*text, whole);
 }
 
 Result<std::string> config_as_json(std::string_view text) {

@@ -22,8 +22,10 @@ struct ConfigFile {
   std::string mountpoint_origin;
 };
 
-// Relative names of directories in it are from the file's own. EINVAL begins with "FILE:LINE: " and
-// says what a value has to be, or which key may have been meant; else what the system says.
+// Relative names of directories in it are from the file's own. EPERM where others than root, the
+// caller and who called sudo own or may write it, or could put another in its place. EINVAL begins
+// with "FILE:LINE: " and says what a value has to be, or which key may have been meant; else what
+// the system says.
 Result<ConfigFile> read_config_file(const std::string& path);
 // As above, of a text; `path` is absolute.
 Result<ConfigFile> parse_config(std::string_view text, const std::string& path);

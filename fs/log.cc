@@ -3,30 +3,27 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spdlog/sinks/rotating_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "fs/journal_sink.h"
+#include "fs/log_file.h"
 #include "fs/one_line_sink.h"
-#include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kLogSize = 10 * kMiB;
-
 bool goes_to_journal(const LogTarget& target) {
   return target.where == "journal" ||
-         (target.where == "auto" && target.file.empty() && stderr_is_journal());
+         (target.where == "auto" && target.folder == nullptr && stderr_is_journal());
 }
 
-spdlog::sink_ptr sink_of(const LogTarget& target) {
+Result<spdlog::sink_ptr> sink_of(const LogTarget& target) {
   if (goes_to_journal(target)) return make_journal_sink({target.mountpoint, target.store});
-  if (target.file.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  return std::make_shared<spdlog::sinks::rotating_file_sink_mt>(target.file, kLogSize, 2);
+  if (target.folder == nullptr) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  return make_log_file(*target.folder);
 }
 
 }  // namespace
@@ -36,8 +33,8 @@ Result<> set_up_log(const LogTarget& target) {
     return fail(ENOENT, "there is no journal of systemd here; leave log=journal out");
   }
   try {
-    auto logger =
-        std::make_shared<spdlog::logger>("spillfs", std::make_shared<OneLineSink>(sink_of(target)));
+    auto sink = std::make_shared<OneLineSink>(SPILLFS_TRY(sink_of(target)));
+    auto logger = std::make_shared<spdlog::logger>("spillfs", std::move(sink));
     logger->set_pattern("%Y-%m-%d %H:%M:%S.%e [%l] %v");
     logger->flush_on(spdlog::level::info);
     spdlog::set_default_logger(std::move(logger));
@@ -53,7 +50,5 @@ void leave_terminal() {
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);
   if (::chdir("/") != 0) spdlog::warn("stays in the directory it was started in");
 }
-
-std::string log_file(const std::string& store) { return store + "/spillfs.log"; }
 
 }  // namespace spillfs::fs

@@ -5,25 +5,23 @@
 #include <string>
 
 #include "storage/base/result.h"
+#include "storage/base/trusted_directory.h"
 
 namespace spillfs::fs {
 
 struct LogTarget {
   std::string level = "info";  // as spdlog's
-  // "journal"; "file": `file`; "auto": the journal where a file has no name and standard error goes
-  // to the journal anyway, else the file.
+  // "journal"; "file": the one in `folder`; "auto": the journal where there is no folder and
+  // standard error goes to the journal anyway, else the file.
   std::string where = "file";
-  std::string file;               // is rotated; empty: standard error
-  std::string mountpoint, store;  // fields of each line in the journal, where known
+  const TrustedDirectory* folder = nullptr;  // for the call; null: standard error
+  std::string mountpoint, store;             // fields of each line in the journal, where known
 };
-// Also in place of an earlier one. ENOENT when there is no journal.
+// Also in place of an earlier one. ENOENT when there is no journal; of a file as LogFile has them.
 Result<> set_up_log(const LogTarget& target);
 
 // Standard input, output and error lead nowhere from now on, and the process is in no directory
 // that someone may want to unmount.
 void leave_terminal();
-
-// Of a daemon in the background.
-std::string log_file(const std::string& store);
 
 }  // namespace spillfs::fs

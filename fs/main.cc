@@ -90,6 +90,9 @@ void add_check_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code)
   check->progress = ::isatty(STDERR_FILENO) == 1;
   auto* verb = app.add_subcommand("check", "Compare an unmounted store's index with its segments");
   verb->add_option("store", check->store)->required();
+  verb->add_flag_callback(
+      "--foreign-store", [=] { check->foreign = spillfs::Foreign::kAdmit; },
+      "also one that other users own or may write, as the option foreign_store");
   auto* rebuild = verb->add_flag("--rebuild", check->rebuild,
                                  "make a new index from the segments, where it is lost");
   verb->add_flag("--force", check->force, "also where the index can be read")->needs(rebuild);

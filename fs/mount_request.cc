@@ -5,31 +5,27 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "fs/config_file.h"
 #include "fs/ray_config.h"
+#include "storage/base/bytes.h"
+#include "storage/base/trusted_directory.h"
 
 namespace spillfs::fs {
 namespace {
 
 constexpr const char* kCommandLine = "command line";
 constexpr const char* kDefault = "default";
+constexpr std::size_t kLargestRayConfig = kMiB;
 
 // Ray's configuration that stands for a store; empty where `text` is a directory's name.
 Result<std::string> ray_text(const std::string& text) {
   if (text.starts_with('{')) return text;
   if (!text.starts_with('@')) return std::string();
   const std::string path = text.substr(1);
-  std::error_code error;
-  const bool regular = std::filesystem::is_regular_file(path, error);
-  if (error) return fail(error.value(), "open " + path + ": " + error.message());
-  if (!regular) return fail(EINVAL, path + " is not a file with Ray's configuration");
-  std::ifstream file(path);
-  if (!file) return fail(EACCES, "open " + path);
-  return std::string{std::istreambuf_iterator<char>(file), {}};
+  const Fd file = SPILLFS_TRY(open_trusted_file(path, Trust::of_caller()));
+  return read_all(file, kLargestRayConfig, path);
 }
 
 Result<> take_store(const std::string& text, MountRequest& request) {
@@ -94,15 +90,16 @@ Result<MountRequest> gather(const MountCommand& command) {
   return request;
 }
 
-Result<std::string> store_of(const std::string& text) {
+Result<NamedStore> store_of(const std::string& text) {
   MountRequest request;
   if (!is_config_file(text)) {
     SPILLFS_TRY(take_store(text, request));
-    return request.store;
+    return NamedStore{.path = request.store};
   }
   SPILLFS_TRY(take_file(text, request));
   if (request.store.empty()) return fail(EINVAL, text + " names no store");
-  return request.store;
+  const MountOptions options = SPILLFS_TRY(parse_options(request.options));
+  return NamedStore{.path = request.store, .foreign = options.foreign_store};
 }
 
 bool is_config_file(const std::string& text) {

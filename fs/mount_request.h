@@ -8,6 +8,7 @@
 #include "fs/commands.h"
 #include "fs/options.h"
 #include "storage/base/result.h"
+#include "storage/base/trust.h"
 
 namespace spillfs::fs {
 
@@ -23,8 +24,12 @@ struct MountRequest {
 // A store may be Ray's object_spilling_config: a text that begins with "{", or "@FILE". Neither
 // options nor directories are looked at. EINVAL says what is wrong; or what the system says.
 Result<MountRequest> gather(const MountCommand& command);
+struct NamedStore {
+  std::string path;
+  Foreign foreign = Foreign::kRefuse;  // as the .toml says
+};
 // The store that a check is asked for: a directory, "{…}", "@FILE", or a .toml that names it.
-Result<std::string> store_of(const std::string& text);
+Result<NamedStore> store_of(const std::string& text);
 
 bool is_config_file(const std::string& text);
 

@@ -132,12 +132,14 @@ Result<> set_write(MountOptions& options, std::string_view text) {
   return {};
 }
 
+Result<bool> parse_yes_or_no(std::string_view text) {
+  if (text == "yes" || text == "no") return text == "yes";
+  return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
+}
+
 OptionSpec yes_no_option(std::string_view name, std::string_view help, bool MountOptions::*field) {
   const auto set = [=](MountOptions& options, std::string_view text) -> Result<> {
-    if (text != "yes" && text != "no") {
-      return fail(EINVAL, fmt::format("'{}' is not yes or no", text));
-    }
-    options.*field = text == "yes";
+    options.*field = SPILLFS_TRY(parse_yes_or_no(text));
     return {};
   };
   return {.name = name,
@@ -148,6 +150,11 @@ OptionSpec yes_no_option(std::string_view name, std::string_view help, bool Moun
           .set = set,
           .show = [=](const MountOptions& o) { return std::string(o.*field ? "yes" : "no"); },
           .words = {"yes", "no"}};
+}
+
+Result<> set_foreign_store(MountOptions& options, std::string_view text) {
+  options.foreign_store = SPILLFS_TRY(parse_yes_or_no(text)) ? Foreign::kAdmit : Foreign::kRefuse;
+  return {};
 }
 
 Result<> set_without(MountOptions& options, std::string_view text) {
@@ -377,6 +384,16 @@ std::vector<OptionSpec> daemon_options() {
        .help = "data directories of a new store",
        .set = set_data,
        .show = [](const O& o) { return join_list(o.data); },
+       .change = OptionChange::kAtMount},
+      {.name = "foreign_store",
+       .kind = OptionKind::kYesNo,
+       .value = "YESNO",
+       .fallback = "no",
+       .help = "admit a store, data directories and what leads to them that other users own or may "
+               "write",
+       .set = set_foreign_store,
+       .show = [](const O& o) { return o.foreign_store == Foreign::kAdmit ? "yes" : "no"; },
+       .words = {"yes", "no"},
        .change = OptionChange::kAtMount},
       {.name = "log_level",
        .value = "LEVEL",

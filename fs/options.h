@@ -17,6 +17,7 @@
 #include "fs/kernel_features.h"
 #include "storage/base/bytes.h"
 #include "storage/base/result.h"
+#include "storage/base/trust.h"
 
 namespace spillfs::fs {
 
@@ -46,6 +47,7 @@ struct MountOptions {
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
+  Foreign foreign_store = Foreign::kRefuse;
   std::string log_level = "info";
   std::string log = "auto";
   std::string metrics;       // where they are served, as parse_metrics_address() takes it

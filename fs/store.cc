@@ -7,13 +7,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -24,7 +23,12 @@ namespace {
 
 namespace files = std::filesystem;
 
-constexpr off_t kBallast = 16 * static_cast<off_t>(kMiB);
+constexpr off_t kBallastSize = 16 * static_cast<off_t>(kMiB);
+constexpr const char* kBallast = "ballast";
+constexpr const char* kLock = "lock";
+constexpr std::size_t kLargestStoreFile = 16 * kMiB;
+constexpr mode_t kOwnersFile = 0600;
+constexpr const char* kForeignStore = "foreign_store=yes";  // the option, for sentences
 
 storage::StoreId random_id() {
   std::random_device random;
@@ -50,31 +54,29 @@ Result<storage::StoreId> parse_id(const std::string& text) {
   return id;
 }
 
-bool on_one_file_system(const std::string& a, const std::string& b) {
+bool on_one_file_system(const TrustedDirectory& a, const TrustedDirectory& b) {
   struct stat of_a {};
   struct stat of_b {};
-  return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 &&
+  return ::fstat(a.descriptor(), &of_a) == 0 && ::fstat(b.descriptor(), &of_b) == 0 &&
          of_a.st_dev == of_b.st_dev;
 }
 
-// A folder that nobody may look into is an error, not one without a store.
-Result<bool> has_store_file(const std::string& folder) {
-  const std::string name = folder + "/" + kStoreFile;
-  std::error_code error;
-  const bool found = files::exists(name, error);
-  if (error) return fail_errno(error.value(), "open " + name);
-  return found;
+// But for what a new disk has, and what an attempt to make a store may have left.
+Result<bool> is_empty(const TrustedDirectory& folder) {
+  constexpr std::array<std::string_view, 3> kNothing{"lost+found", "lock", "store.json.new"};
+  const auto names = SPILLFS_TRY(folder.list());
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return std::count(kNothing.begin(), kNothing.end(), name) != 0;
+  });
 }
 
-// But for what a new disk has, and what an attempt to make a store may have left.
-bool is_empty(const std::string& folder) {
-  constexpr std::array<std::string_view, 3> kNothing{"lost+found", "lock", "store.json.new"};
-  std::error_code ignored;
-  return std::all_of(files::directory_iterator(folder, ignored), files::directory_iterator(),
-                     [&](const files::directory_entry& entry) {
-                       return std::count(kNothing.begin(), kNothing.end(),
-                                         entry.path().filename().string()) != 0;
-                     });
+Trust trust_of(Foreign foreign) {
+  return Trust::of_process(foreign, fmt::format(", or admit it with {}", kForeignStore));
+}
+
+// `error`, with what was being done before what it says.
+Failure while_doing(const std::string& doing, const Error& error) {
+  return fail(error.code, doing + ": " + error.context, error.where);
 }
 
 }  // namespace
@@ -113,56 +115,73 @@ Result<std::string> format_store_file(const StoreFile& file) {
   }
 }
 
-Result<Store> Store::locked(const std::string& path) {
-  Store store;
-  std::error_code error;
-  store.path_ = files::canonical(path, error).string();
-  if (error) return fail_errno(error.value(), "open store " + path);
-  if (!files::is_directory(store.path_, error)) return fail(ENOTDIR, path + " is not a directory");
-  const std::string name = store.path_ + "/lock";
-  store.lock_ = Fd(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!store.lock_) return fail_errno(errno, "open " + name);
-  if (::flock(store.lock_.get(), LOCK_EX | LOCK_NB) == 0) return store;
-  if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + name);
-  return fail(EBUSY, fmt::format("store {} is in use by another spillfs; unmount it first", path));
+Result<Store> Store::unlocked(const std::string& path, Foreign foreign, Missing missing) {
+  auto folder = TrustedDirectory::open(path, trust_of(foreign), missing);
+  if (folder) return Store(*std::move(folder), foreign);
+  const bool making = missing != Missing::kRefuse;
+  return while_doing((making ? "make store " : "open store ") + path, folder.error());
 }
 
-Result<Store> Store::open(const std::string& path) {
-  if (!SPILLFS_TRY(has_store_file(path))) {
-    return fail(ENOENT, fmt::format("{} is not a spillfs store (no {})", path, kStoreFile));
+Result<> Store::take_lock() {
+  lock_ = SPILLFS_TRY(folder_.open_file(kLock, O_RDWR | O_CREAT));
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
+  if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + folder_.path_to(kLock));
+  return fail(EBUSY,
+              fmt::format("store {} is in use by another spillfs; unmount it first", path()));
+}
+
+// What is locked has to be what lies there: who may rename directories could have swapped two.
+Result<> Store::take_lock(Fd lock) {
+  const Fd there = SPILLFS_TRY(folder_.open_file(kLock, O_RDWR));
+  struct stat held {};
+  struct stat found {};
+  if (::fstat(lock.get(), &held) != 0 || ::fstat(there.get(), &found) != 0) {
+    return fail_errno(errno, "look at " + folder_.path_to(kLock));
   }
-  Store store = SPILLFS_TRY(locked(path));
+  if (held.st_dev != found.st_dev || held.st_ino != found.st_ino) {
+    return fail(ESTALE, fmt::format("{} is another store than the one that is mounted; put the "
+                                    "mounted one back",
+                                    path()));
+  }
+  lock_ = std::move(lock);
+  return {};
+}
+
+Result<bool> Store::is_made() const { return folder_.has(kStoreFile); }
+
+Result<Store> Store::open(const std::string& path, Foreign foreign) {
+  auto store = unlocked(path, foreign, Missing::kRefuse);
+  const bool none = store ? !SPILLFS_TRY(store->is_made()) : store.error().code == ENOENT;
+  if (none) return fail(ENOENT, fmt::format("{} is not a spillfs store (no {})", path, kStoreFile));
+  if (!store) return store;
+  SPILLFS_TRY(store->take_lock());
+  SPILLFS_TRY(store->read());
+  return store;
+}
+
+Result<> Store::check_format(const std::string& path, Foreign foreign) {
+  return SPILLFS_TRY(unlocked(path, foreign, Missing::kRefuse)).read();
+}
+
+Result<Store> Store::adopt(const std::string& path, Fd lock, Foreign foreign) {
+  Store store = SPILLFS_TRY(unlocked(path, foreign, Missing::kRefuse));
+  SPILLFS_TRY(store.take_lock(std::move(lock)));
   SPILLFS_TRY(store.read());
   return store;
 }
 
-Result<> Store::check_format(const std::string& path) {
-  Store store;
-  store.path_ = path;
-  return store.read();
-}
-
-Result<Store> Store::adopt(const std::string& path, Fd lock) {
-  Store store;
-  store.path_ = path;
-  store.lock_ = std::move(lock);
-  SPILLFS_TRY(store.read());
-  return store;
-}
-
-Result<Store> Store::open_or_create(const std::string& path, const std::vector<std::string>& data) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return fail_errno(errno, "make store " + path);
-  }
-  const bool made = SPILLFS_TRY(has_store_file(path));
-  if (!made && !is_empty(path)) {
+Result<Store> Store::open_or_create(const std::string& path, const std::vector<std::string>& data,
+                                    Foreign foreign) {
+  Store store = SPILLFS_TRY(unlocked(path, foreign, Missing::kMakeLast));
+  const bool made = SPILLFS_TRY(store.is_made());
+  if (!made && !SPILLFS_TRY(is_empty(store.folder_))) {
     return fail(ENOTEMPTY,
                 fmt::format("{} holds other files and is not a spillfs store; give an empty or a "
                             "new directory",
                             path));
   }
-  Store store = SPILLFS_TRY(locked(path));
-  if (!SPILLFS_TRY(has_store_file(store.path_))) {
+  SPILLFS_TRY(store.take_lock());
+  if (!SPILLFS_TRY(store.is_made())) {
     SPILLFS_TRY(store.create(data));
     return store;
   }
@@ -175,97 +194,145 @@ Result<Store> Store::open_or_create(const std::string& path, const std::vector<s
 }
 
 Result<> Store::read() {
-  const std::string name = path_ + "/" + kStoreFile;
-  std::ifstream file(name);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto parsed = parse_store_file(text);
+  const std::string name = folder_.path_to(kStoreFile);
+  const Fd file = SPILLFS_TRY(folder_.open_file(kStoreFile, O_RDONLY));
+  struct stat found {};
+  if (::fstat(file.get(), &found) != 0) return fail_errno(errno, "look at " + name);
+  const auto parsed = parse_store_file(SPILLFS_TRY(read_all(file, kLargestStoreFile, name)));
   if (!parsed) return fail(parsed.error().code, name + " " + parsed.error().context);
   id_ = parsed->id;
   for (const std::string& folder : parsed->directories) {
-    const files::path whole = files::path(path_) / folder;
+    const files::path whole = files::path(path()) / folder;
     directories_.push_back(whole.lexically_normal().string());
     if (directories_.back().size() > 1 && directories_.back().ends_with('/')) {
       directories_.back().pop_back();
     }
-    std::error_code error;
-    if (files::is_directory(directories_.back(), error)) continue;
-    return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
-                                    directories_.back(), path_));
   }
+  SPILLFS_TRY(open_data(found.st_uid));
+  return open_parts();
+}
+
+// Those who use the segments look as well; here it is found before a process is left behind.
+Result<> Store::open_parts() {
+  for (const TrustedDirectory& data : data_) {
+    for (const char* name : {"segments", "recycle"}) {
+      if (SPILLFS_TRY(data.has(name))) SPILLFS_TRY(data.folder(name));
+    }
+  }
+  if (SPILLFS_TRY(folder_.has(kIndex))) index_ = SPILLFS_TRY(checked_index(kIndex));
+  return {};
+}
+
+// Where store.json is another user's word, it leads to what is that user's and nowhere else.
+Result<> Store::open_data(uid_t named_by) {
+  const Trust trust = trust_of(foreign_);
+  for (const std::string& folder : directories_) {
+    auto opened = folder == path() ? folder_.again() : TrustedDirectory::open(folder, trust);
+    if (!opened && (opened.error().code == ENOENT || opened.error().code == ENOTDIR)) {
+      return fail(ENOENT, fmt::format("data directory {} of store {} is missing; mount its disk",
+                                      folder, path()));
+    }
+    if (!opened) return while_doing("open data directory " + folder, opened.error());
+    const bool elsewhere = folder != path();
+    if (elsewhere && !trust.owns(named_by) && opened->owner() != named_by) {
+      return fail(kNotTrusted,
+                  fmt::format("data directory {} belongs to user {}, and {} that names it to user "
+                              "{}; one user has to own both",
+                              folder, opened->owner(), folder_.path_to(kStoreFile), named_by));
+    }
+    data_.push_back(*std::move(opened));
+  }
+  return {};
+}
+
+Result<> Store::make_data(const std::string& folder) {
+  auto made = TrustedDirectory::open(folder, trust_of(foreign_), Missing::kMakeAll);
+  if (!made) return while_doing("make data directory " + folder, made.error());
+  if (std::count(directories_.begin(), directories_.end(), made->path()) != 0) {
+    return fail(EINVAL, fmt::format("data directory {} is given twice", made->path()));
+  }
+  if (SPILLFS_TRY(made->has("segments"))) {
+    const auto segments = SPILLFS_TRY(made->folder("segments"));
+    if (!SPILLFS_TRY(is_empty(segments))) {
+      return fail(ENOTEMPTY, fmt::format("data directory {} holds segments of another store; give "
+                                         "an empty or a new directory",
+                                         made->path()));
+    }
+  }
+  directories_.push_back(made->path());
+  data_.push_back(*std::move(made));
   return {};
 }
 
 Result<> Store::create(const std::vector<std::string>& data) {
   id_ = random_id();
-  for (const std::string& folder : data) {
-    std::error_code error;
-    files::create_directories(folder, error);
-    if (error) return fail_errno(error.value(), "make data directory " + folder);
-    const std::string whole = files::canonical(folder).string();
-    if (std::count(directories_.begin(), directories_.end(), whole) != 0) {
-      return fail(EINVAL, fmt::format("data directory {} is given twice", whole));
-    }
-    if (!is_empty(whole + "/segments")) {
-      return fail(ENOTEMPTY, fmt::format("data directory {} holds segments of another store; give "
-                                         "an empty or a new directory",
-                                         whole));
-    }
-    directories_.push_back(whole);
+  for (const std::string& folder : data) SPILLFS_TRY(make_data(folder));
+  if (directories_.empty()) {
+    directories_.push_back(path());
+    data_.push_back(SPILLFS_TRY(folder_.again()));
   }
-  if (directories_.empty()) directories_.push_back(path_);
   return write();
 }
 
-// Whole or not at all: written beside, synced, renamed.
 Result<> Store::write() const {
   StoreFile content{.id = id_, .directories = directories_};
-  std::replace(content.directories.begin(), content.directories.end(), path_, std::string("."));
+  std::replace(content.directories.begin(), content.directories.end(), path(), std::string("."));
   const std::string text = SPILLFS_TRY(format_store_file(content));
-  const std::string name = path_ + "/" + kStoreFile;
-  const std::string beside = name + ".new";
-  const Fd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      ::fsync(file.get()) != 0 || ::rename(beside.c_str(), name.c_str()) != 0) {
-    return fail_errno(errno, "write " + name);
+  return folder_.replace_file(kStoreFile, text, kOwnersFile, Durable::kYes);
+}
+
+Result<TrustedDirectory> Store::checked_index(const std::string& name) const {
+  auto index = SPILLFS_TRY(folder_.folder(name));
+  SPILLFS_TRY(index.check_contents());
+  // While it is in use its owner can put links into it, which RocksDB would follow.
+  if (foreign_ == Foreign::kAdmit && ::geteuid() == 0 && index.owner() != 0) {
+    SPILLFS_TRY(index.refuse_symbolic_links());
   }
-  const Fd folder(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || ::fsync(folder.get()) != 0) return fail_errno(errno, "sync " + path_);
-  return {};
+  return index;
+}
+
+Result<TrustedDirectory> Store::open_index(const std::string& name) const {
+  if (index_ && name == kIndex) return index_->again();
+  SPILLFS_TRY(folder_.make_folder(name));
+  return checked_index(name);
+}
+
+Result<bool> Store::has_index() const {
+  if (!index_ && !SPILLFS_TRY(folder_.has(kIndex))) return false;
+  const auto index = SPILLFS_TRY(index_ ? index_->again() : folder_.folder(kIndex));
+  return index.has("CURRENT");
 }
 
 Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::uint64_t reserve,
                                                                           SlowWatch* watch) const {
   std::vector<std::unique_ptr<storage::Device>> devices;
-  for (const std::string& folder : directories_) {
-    const std::uint64_t kept = on_one_file_system(folder, path_) ? reserve : 0;
-    devices.push_back(SPILLFS_TRY(storage::FileDevice::open_directory(folder, kept, watch)));
+  for (const TrustedDirectory& folder : data_) {
+    const std::uint64_t kept = on_one_file_system(folder, folder_) ? reserve : 0;
+    auto opened = SPILLFS_TRY(folder.again());
+    devices.push_back(
+        SPILLFS_TRY(storage::FileDevice::open_directory(std::move(opened), kept, watch)));
   }
   return devices;
 }
 
-bool Store::has_ballast() const {
-  struct stat there {};
-  return ::stat(ballast_path().c_str(), &there) == 0;
-}
+bool Store::has_ballast() const { return folder_.has(kBallast).value_or(false); }
 
 bool Store::has_room_for_ballast() const {
   struct statvfs room {};
-  return ::statvfs(path_.c_str(), &room) == 0 &&
-         room.f_bavail * room.f_frsize >= 2 * static_cast<std::uint64_t>(kBallast);
+  return ::fstatvfs(folder_.descriptor(), &room) == 0 &&
+         room.f_bavail * room.f_frsize >= 2 * static_cast<std::uint64_t>(kBallastSize);
 }
 
 Result<> Store::keep_ballast() const {
-  const std::string name = ballast_path();
-  const Fd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, "open " + name);
-  const int result = ::posix_fallocate(file.get(), 0, kBallast);
+  const Fd file = SPILLFS_TRY(folder_.open_file(kBallast, O_WRONLY | O_CREAT));
+  const int result = ::posix_fallocate(file.get(), 0, kBallastSize);
   if (result == 0) return {};
-  ::unlink(name.c_str());  // a part of it would only take room away
-  return fail_errno(result, "set aside " + name);
+  static_cast<void>(folder_.remove(kBallast));  // a part of it would only take room away
+  return fail_errno(result, "set aside " + folder_.path_to(kBallast));
 }
 
 bool Store::drop_ballast() const {
-  if (::unlink(ballast_path().c_str()) != 0) return false;
+  if (!folder_.remove(kBallast)) return false;
   spdlog::warn("the index's file system is full: gave the ballast up so that deletes go on");
   return true;
 }

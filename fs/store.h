@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store: the directory that says which data directories belong together, holds the index, and is
-// locked while in use.
+// locked while in use. It and its data directories are held by descriptors; what other users own or
+// may write is refused, unless Foreign says that it is admitted, and nothing in them is followed.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fs/volume.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
 #include "storage/base/slow_watch.h"
+#include "storage/base/trusted_directory.h"
 #include "storage/format.h"
 
 namespace spillfs::fs {
 
 inline constexpr std::uint64_t kStoreFormat = 1;
 inline constexpr const char* kStoreFile = "store.json";
+inline constexpr const char* kIndex = "index";
 inline constexpr unsigned kOwnerOnly =
     077;  // the umask of who opens a store: it is for nobody else
 
@@ -43,19 +48,28 @@ class Store {
   //   EINVAL     it has other data directories than `data`, or `data` names one twice or one that
   //              is not UTF-8
   //   EBADMSG    store.json is damaged         ENOENT     a data directory is missing
-  //   ENOTDIR    `path` is a file              or what the system says to making and opening
-  static Result<Store> open_or_create(const std::string& path,
-                                      const std::vector<std::string>& data);
+  //   EPERM      other users could change it, or a data directory, or what leads to them
+  //   ELOOP      a symbolic link lies in it    ENOTDIR    `path` is a file
+  // or what the system says to making and opening.
+  static Result<Store> open_or_create(const std::string& path, const std::vector<std::string>& data,
+                                      Foreign foreign = Foreign::kRefuse);
   // As above, but a missing store is ENOENT.
-  static Result<Store> open(const std::string& path);
+  static Result<Store> open(const std::string& path, Foreign foreign = Foreign::kRefuse);
   // Whether this program can read the store; nothing is locked or touched. Errors as above.
-  static Result<> check_format(const std::string& path);
-  // As above, of a store that this process has locked already: `lock` is that lock.
-  static Result<Store> adopt(const std::string& path, Fd lock);
+  static Result<> check_format(const std::string& path, Foreign foreign = Foreign::kRefuse);
+  // As above, of a store that this process has locked already: `lock` is that lock. ESTALE when
+  // another store lies there now.
+  static Result<Store> adopt(const std::string& path, Fd lock, Foreign foreign = Foreign::kRefuse);
 
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::string& path() const { return folder_.path(); }
+  [[nodiscard]] const TrustedDirectory& folder() const { return folder_; }
   [[nodiscard]] const storage::StoreId& id() const { return id_; }
-  [[nodiscard]] std::string index_path() const { return path_ + "/index"; }
+  [[nodiscard]] std::string index_path() const { return folder_.path_to(kIndex); }
+  // The index's directory, or another for one: nothing in it would RocksDB follow. It is made where
+  // it is missing.
+  [[nodiscard]] Result<TrustedDirectory> open_index(const std::string& name = kIndex) const;
+  // Whether there is a database in it.
+  [[nodiscard]] Result<bool> has_index() const;
   [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
   [[nodiscard]] int lock() const { return lock_.get(); }
   // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
@@ -72,16 +86,26 @@ class Store {
   bool drop_ballast() const;
 
  private:
-  Store() = default;
-  [[nodiscard]] std::string ballast_path() const { return path_ + "/ballast"; }
-  static Result<Store> locked(const std::string& path);
+  Store(TrustedDirectory folder, Foreign foreign) : folder_(std::move(folder)), foreign_(foreign) {}
+  static Result<Store> unlocked(const std::string& path, Foreign foreign, Missing missing);
+  Result<> take_lock();
+  Result<> take_lock(Fd lock);
   Result<> read();
+  Result<> open_data(uid_t named_by);
+  Result<> open_parts();
+  [[nodiscard]] Result<TrustedDirectory> checked_index(const std::string& name) const;
   Result<> create(const std::vector<std::string>& data);
+  Result<> make_data(const std::string& folder);
   Result<> write() const;
+  [[nodiscard]] Result<bool> is_made() const;
 
-  std::string path_;
+  TrustedDirectory folder_;
+  Foreign foreign_;
   storage::StoreId id_{};
   std::vector<std::string> directories_;  // absolute
+  std::vector<TrustedDirectory> data_;    // one for each of them
+  // Where there is one. A process that gives up its rights later could not open it as it has to be.
+  std::optional<TrustedDirectory> index_;
   Fd lock_;
 };
 

@@ -404,12 +404,13 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
 }
 
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options) {
-  Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock))),
-                         .mountpoint = what.mountpoint,
-                         .options = options,
-                         .given = what.options,
-                         .config_file = what.config_file,
-                         .background = what.background});
+  Supervisor supervisor(
+      {.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock), options.foreign_store)),
+       .mountpoint = what.mountpoint,
+       .options = options,
+       .given = what.options,
+       .config_file = what.config_file,
+       .background = what.background});
   SPILLFS_TRY(supervisor.go_on(what));
   return supervisor.wait();
 }

@@ -50,7 +50,7 @@ constexpr std::uint64_t kReserveShare = 50;  // a fiftieth: 2 %
 std::uint64_t reserve_for_index(const Store& store, const MountOptions& options) {
   if (options.index_reserve) return *options.index_reserve;
   struct statvfs found {};
-  if (::statvfs(store.path().c_str(), &found) != 0) return kLeastReserve;
+  if (::fstatvfs(store.folder().descriptor(), &found) != 0) return kLeastReserve;
   return std::max(kLeastReserve, found.f_blocks * found.f_frsize / kReserveShare);
 }
 
@@ -136,9 +136,7 @@ class StopOnSignal {
 
 // An index that is gone must not become an empty one that forgets all files.
 Result<> check_index_is_there(const Store& store, storage::SegmentStore& segments) {
-  const std::string current = store.index_path() + "/CURRENT";
-  if (::access(current.c_str(), F_OK) == 0) return {};
-  if (errno != ENOENT) return fail_errno(errno, "look for " + current);
+  if (SPILLFS_TRY(store.has_index())) return {};
   for (DirectoryId directory : segments.directories()) {
     if (SPILLFS_TRY(segments.list(directory)).empty()) continue;
     return fail(EBADMSG,
@@ -327,10 +325,11 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
                                  std::unique_ptr<storage::Staging> staging, SlowWatch* watch) {
   auto segments = SPILLFS_TRY(open_segments(store, options, watch));
   SPILLFS_TRY(check_index_is_there(store, *segments));
+  auto folder = SPILLFS_TRY(store.open_index());
   auto index = index::RocksdbIndex::open(
-      store.index_path(), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
-                             return store.drop_ballast();
-                           }});
+      std::move(folder), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
+                            return store.drop_ballast();
+                          }});
   if (!index && index.error().code == EIO) {
     return fail(EIO,
                 fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",

@@ -3,6 +3,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "index/rocksdb_options.h"
+
 namespace spillfs::index {
 
 void RocksdbHealth::watch(rocksdb::DB& db, std::chrono::milliseconds pause) {
@@ -53,13 +55,13 @@ void RocksdbHealth::OnBackgroundError(rocksdb::BackgroundErrorReason reason,
     *error = rocksdb::Status(*error, rocksdb::Status::kHardError);
   }
   if (error->severity() < rocksdb::Status::kHardError) {
-    spdlog::warn("the index tries again: {}", error->ToString());
+    spdlog::warn("the index tries again: {}", shown(error->ToString()));
     return;
   }
   MutexLock lock(mutex_);
   ++errors_;
   const bool known = !trouble_.empty();
-  trouble_ = error->ToString();
+  trouble_ = shown(error->ToString());
   if (error->severity() > rocksdb::Status::kHardError) trouble_ += "; needs a new mount";
   if (!known) spdlog::error("the index takes no changes, the mount is read-only: {}", trouble_);
   changed_.notify_all();

@@ -38,7 +38,18 @@ std::string counter_key(Counter counter) {
 
 Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::open(const std::string& folder,
                                                          RocksdbOptions options) {
-  std::unique_ptr<RocksdbIndex> index(new RocksdbIndex(std::move(options)));
+  return begin(std::unique_ptr<RocksdbIndex>(new RocksdbIndex(std::move(options))), folder);
+}
+
+Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::open(TrustedDirectory folder,
+                                                         RocksdbOptions options) {
+  const std::string path = folder.path_by_descriptor();
+  return begin(
+      std::unique_ptr<RocksdbIndex>(new RocksdbIndex(std::move(options), std::move(folder))), path);
+}
+
+Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::begin(std::unique_ptr<RocksdbIndex> index,
+                                                          const std::string& folder) {
   auto opened = index->open_families(folder);
   const auto& no_space = index->options_.no_space;
   if (!opened && opened.error().code == ENOSPC && no_space && no_space()) {
@@ -57,14 +68,17 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
   std::error_code error;  // a missing folder RocksDB would log as an error before it makes it
   std::filesystem::create_directory(folder, error);
   if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
-  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  if (error) spdlog::warn("others may read {}: {}", folder, error.message());
+  const auto permissions = std::filesystem::status(folder, error).permissions();
+  if (permissions != std::filesystem::perms::owner_all) {
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  }
+  if (error) spdlog::warn("others may read {}: {}", shown(folder), error.message());
   auto database = database_options(options_.env ? *options_.env : *rocksdb::Env::Default());
   database.listeners = {health_};
   rocksdb::DB* opened = nullptr;
   const auto status = rocksdb::DB::Open(database, folder, descriptors, &families_, &opened);
   if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
-    return fail(EBUSY, "the index is in use: " + status.ToString());
+    return fail(EBUSY, "the index is in use: " + shown(status.ToString()));
   }
   if (!status.ok()) return failure_of(status, "open the index");
   db_.reset(opened);

@@ -20,6 +20,7 @@
 #include "index/rocksdb_health.h"
 #include "storage/base/bytes.h"
 #include "storage/base/mutex.h"
+#include "storage/base/trusted_directory.h"
 
 namespace spillfs::index {
 
@@ -40,7 +41,11 @@ struct RocksdbOptions {
 // on.
 class RocksdbIndex final : public Index {
  public:
-  // Makes the database in `folder` where there is none. EBUSY when a process has it open.
+  // Makes the database in `folder` where there is none. EBUSY when a process has it open; this one
+  // must not have it open itself. The database is reached through the descriptor.
+  static Result<std::unique_ptr<RocksdbIndex>> open(TrustedDirectory folder,
+                                                    RocksdbOptions options);
+  // As above, by its path, which is made where it is missing; EBUSY also for this process.
   static Result<std::unique_ptr<RocksdbIndex>> open(const std::string& folder,
                                                     RocksdbOptions options);
   ~RocksdbIndex() override;
@@ -96,7 +101,10 @@ class RocksdbIndex final : public Index {
     Dentry dentry;  // when found
   };
 
-  explicit RocksdbIndex(RocksdbOptions options) : options_(std::move(options)) {}
+  explicit RocksdbIndex(RocksdbOptions options, std::optional<TrustedDirectory> folder = {})
+      : options_(std::move(options)), folder_(std::move(folder)) {}
+  static Result<std::unique_ptr<RocksdbIndex>> begin(std::unique_ptr<RocksdbIndex> index,
+                                                     const std::string& folder);
   Result<> open_families(const std::string& folder);
   Result<> load_seed();
   std::uint64_t first_cookie_of(std::string_view name) const;
@@ -122,6 +130,7 @@ class RocksdbIndex final : public Index {
   Result<> add_totals(rocksdb::WriteBatch& rows, const Batch& batch);
 
   const RocksdbOptions options_;
+  const std::optional<TrustedDirectory> folder_;  // open as long as the database
   const std::shared_ptr<RocksdbHealth> health_ = std::make_shared<RocksdbHealth>();
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;

@@ -8,9 +8,12 @@
 #include <rocksdb/table.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
+#include <utility>
 
 #include "index/codec.h"
 #include "storage/base/bytes.h"
@@ -49,7 +52,7 @@ class SpdlogLogger final : public rocksdb::Logger {
     std::vsnprintf(line.data(), line.size(), format, arguments);  // NOLINT
     std::string_view text(line.data());
     while (text.ends_with('\n') || text.ends_with(' ')) text.remove_suffix(1);
-    spdlog::log(level_of(level), "rocksdb: {}", text);
+    spdlog::log(level_of(level), "rocksdb: {}", shown(std::string(text)));
   }
 };
 
@@ -122,8 +125,17 @@ rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache
   return options;
 }
 
+std::string shown(std::string text) {
+  static constexpr std::string_view kDescriptor = "/proc/self/fd/";
+  for (std::size_t at = 0; (at = text.find(kDescriptor, at)) != std::string::npos;) {
+    const std::size_t end = text.find_first_not_of("0123456789", at + kDescriptor.size());
+    text.replace(at, std::min(end, text.size()) - at, "index");
+  }
+  return text;
+}
+
 Failure failure_of(const rocksdb::Status& status, const std::string& doing, Where where) {
-  const std::string context = doing + ": " + status.ToString();
+  const std::string context = doing + ": " + shown(status.ToString());
   if (status.IsNoSpace()) return fail(ENOSPC, context, where);
   switch (status.code()) {
     case rocksdb::Status::kNotFound:

@@ -20,6 +20,10 @@ rocksdb::DBOptions database_options(rocksdb::Env& env);
 rocksdb::ColumnFamilyOptions family_options(const std::shared_ptr<rocksdb::Cache>& block_cache);
 std::shared_ptr<rocksdb::Cache> make_block_cache(std::uint64_t bytes);
 
+// What RocksDB says, with its files named as people know them: "index/000012.sst" where it was
+// given a descriptor's path.
+std::string shown(std::string text);
+
 // The one place where a Status becomes an errno.
 Failure failure_of(const rocksdb::Status& status, const std::string& doing,
                    Where where = Where::here());

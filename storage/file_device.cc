@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/file_device.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/falloc.h>
@@ -21,8 +20,6 @@
 namespace spillfs::storage {
 namespace {
 
-constexpr mode_t kFileMode = 0600;
-constexpr mode_t kFolderMode = 0700;
 constexpr std::uint64_t kStatBlock = 512;
 
 int fallocate_mode(AllocateMode mode) {
@@ -231,101 +228,74 @@ class OpenFile final : public File {
   bool no_direct_ GUARDED_BY(direct_mutex_) = false;
 };
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
+// "segments/7.fused" names 7.fused in segments/.
+std::string name_in_folder(const std::string& path) { return path.substr(path.find('/') + 1); }
 
 }  // namespace
+
+Result<std::unique_ptr<Device>> FileDevice::open_directory(TrustedDirectory directory,
+                                                           std::uint64_t reserve,
+                                                           SlowWatch* watch) {
+  auto segments = SPILLFS_TRY(directory.make_folder("segments"));
+  auto recycle = SPILLFS_TRY(directory.make_folder("recycle"));
+  return std::unique_ptr<Device>(new FileDevice(std::move(directory), std::move(segments),
+                                                std::move(recycle), reserve, watch));
+}
 
 Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path,
                                                            std::uint64_t reserve,
                                                            SlowWatch* watch) {
-  Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) return fail_errno(errno, "open data directory " + path);
-  std::unique_ptr<FileDevice> device(new FileDevice(path, std::move(directory), reserve, watch));
-  device->segments_ = SPILLFS_TRY(device->open_folder("segments"));
-  device->recycle_ = SPILLFS_TRY(device->open_folder("recycle"));
-  return std::unique_ptr<Device>(std::move(device));
+  return open_directory(SPILLFS_TRY(TrustedDirectory::open(path, Trust::of_process())), reserve,
+                        watch);
 }
 
-Result<Fd> FileDevice::open_folder(const char* folder) {
-  const std::string name = path_ + "/" + folder;
-  if (::mkdirat(directory_.get(), folder, kFolderMode) != 0 && errno != EEXIST) {
-    return fail_errno(errno, "make " + name);
-  }
-  Fd fd(::openat(directory_.get(), folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd) return fd;
-  if (errno == ENOTDIR) return fail(ENOTDIR, name + " has to be a directory, and no link to one");
-  return fail_errno(errno, "open " + name);
-}
-
-FileDevice::Place FileDevice::place(const std::string& path) const {
-  const std::size_t slash = path.find('/');
-  const int folder = path.starts_with("recycle") ? recycle_.get() : segments_.get();
-  return {.folder = folder, .name = slash == std::string::npos ? "." : path.substr(slash + 1)};
+const TrustedDirectory& FileDevice::folder_of(const std::string& path) const {
+  return path.starts_with("recycle") ? recycle_ : segments_;
 }
 
 Result<Fd> FileDevice::open_at(const std::string& path, int flags) {
   const SlowWatch::Operation watched(watch_, "open", path);
-  const Place at = place(path);
-  Fd fd(::openat(at.folder, at.name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, kFileMode));
-  if (!fd) return fail_errno(errno, "open " + path_ + "/" + path);
-  return fd;
+  return folder_of(path).open_file(name_in_folder(path), flags);
 }
 
 Result<std::shared_ptr<File>> FileDevice::create(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR | O_CREAT | O_EXCL));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_, watch_);
+  return std::make_shared<OpenFile>(directory_.path_to(path), std::move(fd), reserve_, watch_);
 }
 
 Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
   Fd fd = SPILLFS_TRY(open_at(path, O_RDWR));
-  return std::make_shared<OpenFile>(path_ + "/" + path, std::move(fd), reserve_, watch_);
+  return std::make_shared<OpenFile>(directory_.path_to(path), std::move(fd), reserve_, watch_);
 }
 
 Result<> FileDevice::remove(const std::string& path) {
   const SlowWatch::Operation watched(watch_, "remove", path);
-  const Place at = place(path);
-  if (::unlinkat(at.folder, at.name.c_str(), 0) == 0) return {};
-  return fail_errno(errno, "remove " + path_ + "/" + path);
+  return folder_of(path).remove(name_in_folder(path));
 }
 
 Result<> FileDevice::rename(const std::string& from, const std::string& to) {
   const SlowWatch::Operation watched(watch_, "rename", from);
-  const Place old = place(from);
-  const Place now = place(to);
-  if (::renameat(old.folder, old.name.c_str(), now.folder, now.name.c_str()) == 0) return {};
-  return fail_errno(errno, "rename " + path_ + "/" + from + " to " + to);
+  const std::string old_name = name_in_folder(from);
+  const std::string new_name = name_in_folder(to);
+  if (::renameat(folder_of(from).descriptor(), old_name.c_str(), folder_of(to).descriptor(),
+                 new_name.c_str()) == 0) {
+    return {};
+  }
+  return fail_errno(errno, "rename " + directory_.path_to(from) + " to " + to);
 }
 
 Result<std::vector<std::string>> FileDevice::list(const std::string& folder) {
-  Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
-  const std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(fd.get()));
-  if (directory == nullptr) return fail_errno(errno, "list " + path_ + "/" + folder);
-  static_cast<void>(fd.release());  // it is the DIR's now
-  std::vector<std::string> names;
-  for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(directory.get());
-    if (entry == nullptr && errno != 0) return fail_errno(errno, "list " + path_ + "/" + folder);
-    if (entry == nullptr) return names;
-    const std::string_view name(static_cast<const char*>(entry->d_name));
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
+  return folder_of(folder).list();
 }
 
 Result<> FileDevice::sync_folder(const std::string& folder) {
   const SlowWatch::Operation watched(watch_, "sync", folder);
-  const Fd fd = SPILLFS_TRY(open_at(folder, O_RDONLY | O_DIRECTORY));
-  if (::fsync(fd.get()) != 0) return fail_errno(errno, "sync " + path_ + "/" + folder);
-  return {};
+  return folder_of(folder).sync();
 }
 
 Result<> FileDevice::sync_all() {
-  const SlowWatch::Operation watched(watch_, "sync", path_);
-  const Fd fd = SPILLFS_TRY(open_at("segments", O_RDONLY | O_DIRECTORY));
-  if (::syncfs(fd.get()) != 0) return fail_errno(errno, "sync " + path_);
-  return {};
+  const SlowWatch::Operation watched(watch_, "sync", directory_.path());
+  return segments_.sync_file_system();
 }
 
 // The kernel grants a read lease only on a file that nobody has open for writing. An open for
@@ -334,12 +304,14 @@ Result<> FileDevice::sync_all() {
 Result<bool> FileDevice::may_be_written(const std::string& path) {
   const Fd fd = SPILLFS_TRY(open_at(path, O_RDONLY));
   if (::fcntl(fd.get(), F_SETSIG, SIGURG) != 0)
-    return fail_errno(errno, "lease " + path_ + "/" + path);
+    return fail_errno(errno, "lease " + directory_.path_to(path));
   if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return true;
   ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
   return false;
 }
 
-Result<DeviceSpace> FileDevice::space() { return space_of(directory_.get(), path_, reserve_); }
+Result<DeviceSpace> FileDevice::space() {
+  return space_of(directory_.descriptor(), directory_.path(), reserve_);
+}
 
 }  // namespace spillfs::storage

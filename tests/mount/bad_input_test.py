@@ -168,7 +168,7 @@ class StoreDirectory(BadInput):
 
     def test_read_only(self):
         self.store.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", self.store],
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m,mode=755", "tmpfs", self.store],
                        check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.store], check=True)
         self.refused(SYSTEM, "Read-only", "mount", self.store, self.mnt)

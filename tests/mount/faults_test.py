@@ -134,7 +134,7 @@ class Faults(cases.OnStores):
 
     def test_a_failing_data_directory(self):
         """Its files give EIO, new ones go to the other, whose files are as they were."""
-        memory = self.mount_disk("-t", "tmpfs", "-o", "size=300m", "tmpfs")
+        memory = self.mount_disk("-t", "tmpfs", "-o", "size=300m,mode=755", "tmpfs")
         bad, image = self.loop_disk(256, memory)
         good = self.folder()
         self.addCleanup(run, "rm", "-rf", good / "segments", good / "recycle")

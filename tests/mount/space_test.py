@@ -43,7 +43,7 @@ class OnStore(cases.OnStores):
         root = pathlib.Path(tempfile.mkdtemp(prefix="spillfs-disk-"))
         self.addCleanup(root.rmdir)
         if kind == "tmpfs":
-            command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", root]
+            command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", root]
         else:
             image = pathlib.Path(tempfile.mkstemp(prefix="spillfs-image-")[1])
             self.addCleanup(image.unlink)

@@ -95,10 +95,10 @@ def spillfs_mounts():
     return [mountpoint for mountpoint, line in mounts() if " - fuse.spillfs " in line]
 
 
-def spillfs(*arguments, program=PROGRAM, **options):
+def spillfs(*arguments, program=PROGRAM, timeout=120, **options):
     """Runs a verb; never raises. Its output is text."""
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=120, check=False, **options)
+                          timeout=timeout, check=False, **options)
 
 
 class Mounted:

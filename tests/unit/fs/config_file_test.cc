@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "fs/config_text.h"
 #include "tests/support/shown_options.h"
+#include "tests/support/temporary_folder.h"
 
 namespace spillfs::fs {
 namespace {
@@ -170,7 +172,11 @@ TEST(ConfigFile, MissingOnesAreTold) {
   EXPECT_EQ(file.error().code, ENOENT);
   EXPECT_THAT(file.error().context, HasSubstr("/nowhere/mount.toml"));
   EXPECT_EQ(read_config_file("/").error().code, EISDIR);
-  EXPECT_EQ(read_config_file("/dev/zero").error().code, EFBIG);
+  EXPECT_EQ(read_config_file("/dev/zero").error().code, EPERM);
+  const tests::TemporaryFolder folder;
+  const std::string large = folder.path() + "/large.toml";
+  std::ofstream(large) << std::string(kMiB + 1, '#');
+  EXPECT_EQ(read_config_file(large).error().code, EFBIG);
 }
 
 TEST(ConfigText, IsAConfigurationFile) {
