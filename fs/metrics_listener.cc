@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
+#include <utility>
 
 namespace spillfs::fs {
 namespace {
@@ -47,6 +49,11 @@ SocketAddress socket_address(const MetricsAddress& address) {
   return out;
 }
 
+// For calls that take the path of a socket: it leads into the directory that was looked at.
+std::string by_descriptor(const TrustedDirectory& folder, const std::string& name) {
+  return folder.path_by_descriptor() + "/" + name;
+}
+
 // True where that can't be told, too.
 bool is_served(const std::string& path) {
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -55,16 +62,22 @@ bool is_served(const std::string& path) {
   return !probe || ::connect(probe.get(), to.get(), to.size) == 0 || errno != ECONNREFUSED;
 }
 
-// What a process that died has left of a socket; nothing else is removed.
-Result<> clear_stale(const std::string& path) {
+// What a process that died has left of a socket; nothing else is removed, nor another user's.
+Result<> clear_stale(const TrustedDirectory& folder, const std::string& name, const Trust& trust) {
+  const std::string path = folder.path_to(name);
   struct stat found {};
-  if (::lstat(path.c_str(), &found) != 0) {
+  if (::fstatat(folder.descriptor(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
     return errno == ENOENT ? Result<>() : fail_errno(errno, path);
   }
   if (!S_ISSOCK(found.st_mode)) return fail(EEXIST, path + " is there and is not a socket");
-  if (is_served(path)) return fail(EADDRINUSE, path + " is another process's");
-  if (::unlink(path.c_str()) != 0) return fail_errno(errno, "remove " + path);
-  return {};
+  if (!trust.owns(found.st_uid) || is_served(by_descriptor(folder, name))) {
+    return fail(EADDRINUSE, path + " is another process's");
+  }
+  return folder.remove(name);
+}
+
+std::string name_of(const MetricsAddress& address) {
+  return std::filesystem::path(address.host).filename();
 }
 
 std::string shown(const MetricsAddress& address) {
@@ -87,7 +100,7 @@ MetricsListener::MetricsListener(MetricsAddress address)
 }
 
 MetricsListener::~MetricsListener() {
-  if (has_file_) ::unlink(address_.host.c_str());
+  if (folder_) static_cast<void>(folder_->remove(name_of(address_)));
 }
 
 Result<> MetricsListener::listen() {
@@ -99,19 +112,30 @@ Result<> MetricsListener::listen() {
   return {};
 }
 
-// A socket's file is the owner's from the start: the daemon's umask leaves others nothing.
 Result<> MetricsListener::bind() {
-  const bool local = address_.family == MetricsAddress::Family::kUnix;
-  if (has_file_) return {};
-  if (local) SPILLFS_TRY(clear_stale(address_.host));
+  if (address_.family == MetricsAddress::Family::kUnix) return bind_file();
   const auto where = socket_address(address_);
+  if (::bind(socket_.get(), where.get(), where.size) == 0) return {};
+  return fail_errno(errno, shown(address_));
+}
+
+// A socket's file is the owner's from the start: the daemon's umask leaves others nothing.
+Result<> MetricsListener::bind_file() {
+  if (folder_) return {};
+  const Trust trust = Trust::of_process();
+  const std::string name = name_of(address_);
+  auto folder = SPILLFS_TRY(
+      TrustedDirectory::open_shared(std::filesystem::path(address_.host).parent_path(), trust));
+  SPILLFS_TRY(clear_stale(folder, name, trust));
+  const auto where =
+      socket_address({.family = address_.family, .host = by_descriptor(folder, name), .port = 0});
   if (::bind(socket_.get(), where.get(), where.size) != 0) {
     return fail_errno(errno, shown(address_));
   }
-  has_file_ = local;
+  const int directory = folder.descriptor();
+  folder_ = std::move(folder);
   // Not what someone may have put in its place meanwhile.
-  if (local &&
-      ::fchmodat(AT_FDCWD, address_.host.c_str(), S_IRUSR | S_IWUSR, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fchmodat(directory, name.c_str(), S_IRUSR | S_IWUSR, AT_SYMLINK_NOFOLLOW) != 0) {
     return fail_errno(errno, address_.host);
   }
   return {};

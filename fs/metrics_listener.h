@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // MetricsListener: the socket on which metrics are asked for. It is made once, so that a process
 // that may make no more sockets can still try an address again that is in use. It owns the file of
-// a unix socket, which goes with it.
+// a unix socket, which goes with it; where others than root and the daemon's user could rename what
+// is in its directory, there is none.
 // Threads: one at a time.
 #pragma once
+
+#include <optional>
+#include <string>
 
 #include "fs/metrics_address.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
+#include "storage/base/trusted_directory.h"
 
 namespace spillfs::fs {
 
@@ -29,10 +34,12 @@ class MetricsListener {
  private:
   Result<> bind();
 
+  Result<> bind_file();
+
   const MetricsAddress address_;
   Fd socket_;
+  std::optional<TrustedDirectory> folder_;  // of the file that we made
   bool listens_ = false;
-  bool has_file_ = false;  // made by us
 };
 
 }  // namespace spillfs::fs

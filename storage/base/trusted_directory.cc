@@ -58,6 +58,14 @@ Result<TrustedDirectory> TrustedDirectory::open(const std::string& path, const T
   return TrustedDirectory(std::move(place), trust);
 }
 
+Result<TrustedDirectory> TrustedDirectory::open_shared(const std::string& path,
+                                                       const Trust& trust) {
+  TrustedPlace place = SPILLFS_TRY(walk_to(path, trust));
+  if (!S_ISDIR(place.status.st_mode)) return fail(ENOTDIR, path + " is not a directory");
+  SPILLFS_TRY(trust.check_way(place.status, place.file.get(), place.path));
+  return TrustedDirectory(std::move(place), trust);
+}
+
 Result<TrustedDirectory> TrustedDirectory::again() const {
   TrustedPlace place;
   place.path = path_;

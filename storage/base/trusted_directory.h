@@ -29,6 +29,9 @@ class TrustedDirectory {
   // trusted users can have made them.
   static Result<TrustedDirectory> open(const std::string& path, const Trust& trust,
                                        Missing missing = Missing::kRefuse);
+  // As above, of a directory that others may write where it has the sticky bit, as /tmp: what is
+  // ours in it they can neither rename nor remove.
+  static Result<TrustedDirectory> open_shared(const std::string& path, const Trust& trust);
   // Another descriptor of the same directory.
   [[nodiscard]] Result<TrustedDirectory> again() const;
 

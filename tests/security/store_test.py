@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -480,6 +481,32 @@ class MetricsFile(unittest.TestCase):
         m.wait_until(lambda: not (folder / "metrics.prom").is_symlink(), 10, "the file")
         self.assertEqual((self.secret / "metrics.prom").read_text(), PRECIOUS)
         self.store.umount()
+
+
+class MetricsSocket(OnFolders):
+    def test_in_a_users_directory(self):
+        store = m.Mounted(f"metrics=unix:{self.hers}/socket")
+        self.addCleanup(store.close)
+        store.mount()
+        m.wait_until(lambda: f"{self.hers} belongs to user {ALICE}" in store.log(), 10, "a line")
+        self.assertEqual(os.listdir(self.hers), [])
+        store.umount()
+
+    def test_another_users_socket_is_not_removed(self):
+        shared = self.root / "shared"
+        shared.mkdir()
+        shared.chmod(0o1777)
+
+        def dead_socket():
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(shared / "socket"))
+        as_user(ALICE, dead_socket)
+        store = m.Mounted(f"metrics=unix:{shared}/socket")
+        self.addCleanup(store.close)
+        store.mount()
+        m.wait_until(lambda: "is another process's" in store.log(), 10, "a line")
+        self.assertEqual((shared / "socket").lstat().st_uid, ALICE)
+        store.umount()
 
 
 class Swapped(OnFolders):

@@ -102,6 +102,14 @@ TEST_F(TrustedDirectoryTest, RefusesAWayOnWhichOthersRename) {
   expect_refused(open(), EPERM, way + " belongs to user 54321");
 }
 
+TEST_F(TrustedDirectoryTest, OneThatIsSharedHasTheStickyBit) {
+  const auto shared = [&] { return TrustedDirectory::open_shared(path_, Trust::of_process()); };
+  ASSERT_EQ(::chmod(path_.c_str(), 01777), 0);
+  EXPECT_TRUE(shared());
+  ASSERT_EQ(::chmod(path_.c_str(), 0777), 0);
+  expect_refused(shared(), EPERM, "other users may write");
+}
+
 TEST_F(TrustedDirectoryTest, TheWayMayBeThatOfWhoCalledSudo) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   give_away(root_ + "/a");
