@@ -7,6 +7,9 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <memory>
+#include <utility>
+
 #include "fs/journal_sink.h"
 #include "fs/log_file.h"
 #include "fs/one_line_sink.h"

@@ -125,7 +125,7 @@ Result<> Trust::check_link(const struct stat& link, const struct stat& folder, i
                           path, link.st_uid));
 }
 
-Result<> Trust::check_directory(const struct stat& found, const std::string& path) const {
+Result<> Trust::check_owner(const struct stat& found, const std::string& path) const {
   if (auto against = against_owner(found, path)) return judge(against);
   return judge(against_writers(found, path));
 }

@@ -45,8 +45,8 @@ class Trust {
   // admitted.
   [[nodiscard]] Result<> check_link(const struct stat& link, const struct stat& folder, int file,
                                     const std::string& path) const;
-  // A directory in which things are kept: a trusted owner, and only that one may write it.
-  [[nodiscard]] Result<> check_directory(const struct stat& found, const std::string& path) const;
+  // As of a directory in which things are kept: a trusted owner, and only that one may write it.
+  [[nodiscard]] Result<> check_owner(const struct stat& found, const std::string& path) const;
   // A regular file: kept when foreign ones are admitted, as is the number of its names.
   [[nodiscard]] Result<> check_file(const struct stat& found, OtherNames others,
                                     const std::string& path) const;

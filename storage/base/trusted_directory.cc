@@ -54,7 +54,7 @@ Result<TrustedDirectory> TrustedDirectory::open(const std::string& path, const T
                                                 Missing missing) {
   TrustedPlace place = SPILLFS_TRY(walk_to(path, trust, missing));
   if (!S_ISDIR(place.status.st_mode)) return fail(ENOTDIR, path + " is not a directory");
-  SPILLFS_TRY(trust.check_directory(place.status, place.path));
+  SPILLFS_TRY(trust.check_owner(place.status, place.path));
   return TrustedDirectory(std::move(place), trust);
 }
 
@@ -85,7 +85,7 @@ Result<TrustedDirectory> TrustedDirectory::folder(const std::string& name) const
   }
   if (!place.file) return fail_errno(errno, "open " + place.path);
   if (::fstat(place.file.get(), &place.status) != 0) return fail_errno(errno, "open " + place.path);
-  SPILLFS_TRY(trust_.check_directory(place.status, place.path));
+  SPILLFS_TRY(trust_.check_owner(place.status, place.path));
   return TrustedDirectory(std::move(place), trust_);
 }
 
@@ -189,7 +189,7 @@ Result<> TrustedDirectory::check_contents() const {
     }
     if (S_ISLNK(found.st_mode)) return refused(ELOOP, name);
     SPILLFS_TRY(S_ISDIR(found.st_mode)
-                    ? trust_.check_directory(found, path_to(name))
+                    ? trust_.check_owner(found, path_to(name))
                     : trust_.check_file(found, OtherNames::kRefuse, path_to(name)));
   }
   return {};
@@ -233,7 +233,9 @@ Result<Fd> open_trusted_file(const std::string& path, const Trust& trust) {
   const TrustedPlace place = SPILLFS_TRY(std::move(walked));
   if (S_ISDIR(place.status.st_mode))
     return fail(EISDIR, place.path + " is a directory; give a file");
-  SPILLFS_TRY(trust.check_file(place.status, OtherNames::kAdmit, place.path));
+  SPILLFS_TRY(S_ISFIFO(place.status.st_mode)
+                  ? trust.check_owner(place.status, place.path)
+                  : trust.check_file(place.status, OtherNames::kAdmit, place.path));
   Fd file(::open(by_descriptor(place.file.get()).c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return fail_errno(errno, "open " + place.path);
   return file;

@@ -85,8 +85,9 @@ class TrustedDirectory {
   Trust trust_;
 };
 
-// A file to read that was named by its path: regular, with a trusted owner, and only trusted users
-// can put another in its place. Symbolic links and errors as for TrustedDirectory::open().
+// A file to read that was named by its path: with a trusted owner, and only trusted users can put
+// another in its place. It is regular, or a FIFO, for which this waits. Symbolic links and errors
+// as for TrustedDirectory::open().
 Result<Fd> open_trusted_file(const std::string& path, const Trust& trust);
 
 // The whole of an open file. EFBIG where it has more than `most` bytes.

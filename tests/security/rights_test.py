@@ -137,18 +137,19 @@ class Rights(cases.OnStores):
         self.ended_well(store)
 
     def test_files_that_are_another_users(self):
-        """Are changed by the daemon all the same."""
+        """Are changed by the daemon all the same, where they are admitted."""
         store = m.Mounted()
         self.addCleanup(store.close)
-        metrics = self.folder() / "textfiles"
-        metrics.mkdir()
-        os.chmod(metrics, 0o755)
-        os.chown(metrics, ALICE, ALICE)
-        store.options = f"metrics_file={metrics}/spillfs.prom"
+        store.store.mkdir(mode=0o700)
+        os.chown(store.store, ALICE, ALICE)
+        store.options = "foreign_store=yes"
         store.mount()
         self.check(store, worker=(SYS_ADMIN | DAC_OVERRIDE | LEASE) & BOUNDS)
-        m.wait_until((metrics / "spillfs.prom").exists, 10, "the file")
-        self.ended_well(store)
+        (store.path / "file").write_bytes(b"x" * (8 << 20))
+        self.assertEqual((store.path / "file").read_bytes(), b"x" * (8 << 20))
+        store.umount()
+        checked = m.spillfs("check", store.store, "--foreign-store")
+        self.assertEqual(checked.returncode, 0, checked.stderr)
 
     def test_without_passthrough(self):
         store = self.mounted("without=passthrough")

@@ -201,8 +201,11 @@ TEST_F(TrustedDirectoryTest, AFifoNeitherWaitsNorIsUsed) {
   for (const int flags : {O_RDONLY, O_WRONLY | O_APPEND | O_CREAT, O_RDWR | O_CREAT}) {
     expect_refused(folder.open_file("lock", flags), EPERM, "is not a regular file");
   }
-  expect_refused(open_trusted_file(path_ + "/lock", Trust::of_process()), EPERM,
+  expect_refused(open_trusted_file("/dev/null", Trust::of_process()), EPERM,
                  "is not a regular file");
+  give_away(path_ + "/lock");
+  expect_refused(open_trusted_file(path_ + "/lock", Trust::of_process()), EPERM,
+                 "belongs to user 54321");
 }
 
 TEST_F(TrustedDirectoryTest, FilesOfOthersAreRefused) {
