@@ -34,7 +34,7 @@ ExitCode run_check(const CheckCommand& command, Streams streams) {
   MountOptions options;
   const auto chosen = parse_options(option_text("boot", command.boot), options);
   if (!chosen) return report(chosen.error(), kExitUsage, streams);
-  const auto store = Store::open(command.store, command.foreign);
+  auto store = Store::open(command.store, command.foreign);
   if (!store) {
     return report(store.error(), store.error().code == EBUSY ? kExitStoreInUse : kExitStore,
                   streams);

@@ -89,7 +89,7 @@ ExitCode tell(const RebuildReport& report, const std::string& aside, Streams str
 
 }  // namespace
 
-ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams) {
+ExitCode run_rebuild(Store& store, const CheckCommand& command, Streams streams) {
   const auto readable = read_index(store);
   if (readable && !command.force) {
     return report({.code = EEXIST,
@@ -103,6 +103,9 @@ ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams st
   const auto rebuilt = make_index(store, progress, streams);
   progress.clear();
   if (!rebuilt) return report(rebuilt.error(), kExitSystem, streams);
+  if (auto raised = store.raise_format(); !raised) {  // the new index is one of this format
+    return report(raised.error(), kExitSystem, streams);
+  }
   const auto aside = swap_in(store);
   if (!aside) return report(aside.error(), kExitSystem, streams);
   return tell(*rebuilt, *aside, streams);

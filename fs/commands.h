@@ -116,7 +116,7 @@ struct CheckCommand {
   bool progress = false;      // on `err`, for a terminal
 };
 // With command.rebuild, for run_check().
-ExitCode run_rebuild(const Store& store, const CheckCommand& command, Streams streams);
+ExitCode run_rebuild(Store& store, const CheckCommand& command, Streams streams);
 ExitCode run_check(const CheckCommand& command, Streams streams);
 
 struct DumpCommand {

@@ -100,11 +100,12 @@ Result<StoreFile> parse_store_file(std::string_view text) {
                                 [](const auto& folder) { return folder.is_string(); });
   if (!good) return fail(EBADMSG, kDamaged);
   return StoreFile{.id = SPILLFS_TRY(parse_id(uuid.get<std::string>())),
-                   .directories = folders.get<std::vector<std::string>>()};
+                   .directories = folders.get<std::vector<std::string>>(),
+                   .format = version};
 }
 
 Result<std::string> format_store_file(const StoreFile& file) {
-  const nlohmann::json json{{"format_version", kStoreFormat},
+  const nlohmann::json json{{"format_version", file.format},
                             {"uuid", storage::hex(file.id)},
                             {"data_directories", file.directories}};
   try {
@@ -201,6 +202,7 @@ Result<> Store::read() {
   const auto parsed = parse_store_file(SPILLFS_TRY(read_all(file, kLargestStoreFile, name)));
   if (!parsed) return fail(parsed.error().code, name + " " + parsed.error().context);
   id_ = parsed->id;
+  format_ = parsed->format;
   for (const std::string& folder : parsed->directories) {
     const files::path whole = files::path(path()) / folder;
     directories_.push_back(whole.lexically_normal().string());
@@ -274,8 +276,16 @@ Result<> Store::create(const std::vector<std::string>& data) {
   return write();
 }
 
+Result<> Store::raise_format() {
+  if (format_ >= kStoreFormat) return {};
+  const std::uint64_t before = std::exchange(format_, kStoreFormat);
+  auto written = write();
+  if (!written) format_ = before;
+  return written;
+}
+
 Result<> Store::write() const {
-  StoreFile content{.id = id_, .directories = directories_};
+  StoreFile content{.id = id_, .directories = directories_, .format = format_};
   std::replace(content.directories.begin(), content.directories.end(), path(), std::string("."));
   const std::string text = SPILLFS_TRY(format_store_file(content));
   return folder_.replace_file(kStoreFile, text, kOwnersFile, Durable::kYes);

@@ -21,7 +21,8 @@
 
 namespace spillfs::fs {
 
-inline constexpr std::uint64_t kStoreFormat = 1;
+inline constexpr std::uint64_t kStoreFormat = 2;
+inline constexpr std::uint64_t kKeyedNamesFormat = 2;  // from it on names are hashed with a key
 inline constexpr const char* kStoreFile = "store.json";
 inline constexpr const char* kIndex = "index";
 inline constexpr unsigned kOwnerOnly =
@@ -31,6 +32,7 @@ inline constexpr unsigned kOwnerOnly =
 struct StoreFile {
   storage::StoreId id{};
   std::vector<std::string> directories;  // at least one; relative ones are in the store
+  std::uint64_t format = kStoreFormat;
 
   friend bool operator==(const StoreFile&, const StoreFile&) = default;
 };
@@ -60,6 +62,9 @@ class Store {
   // As above, of a store that this process has locked already: `lock` is that lock. ESTALE when
   // another store lies there now.
   static Result<Store> adopt(const std::string& path, Fd lock, Foreign foreign = Foreign::kRefuse);
+  // Makes a store of an earlier format one of this program's, which earlier programs refuse from
+  // then on. So it is for a program that none of them can have to go on for.
+  Result<> raise_format();
 
   [[nodiscard]] const std::string& path() const { return folder_.path(); }
   [[nodiscard]] const TrustedDirectory& folder() const { return folder_; }
@@ -71,6 +76,7 @@ class Store {
   // Whether there is a database in it.
   [[nodiscard]] Result<bool> has_index() const;
   [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
+  [[nodiscard]] std::uint64_t format() const { return format_; }
   [[nodiscard]] int lock() const { return lock_.get(); }
   // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
   // bytes of it free.
@@ -102,6 +108,7 @@ class Store {
   TrustedDirectory folder_;
   Foreign foreign_;
   storage::StoreId id_{};
+  std::uint64_t format_ = kStoreFormat;
   std::vector<std::string> directories_;  // absolute
   std::vector<TrustedDirectory> data_;    // one for each of them
   // Where there is one. A process that gives up its rights later could not open it as it has to be.

@@ -60,6 +60,7 @@ class Supervisor {
   using Wishes = std::pair<MountOptions, std::vector<GivenOption>>;
 
   void read_ahead();
+  void raise_format();
   Result<> start_first_worker();
   Result<> fork_worker(Volume::Start start);
   [[noreturn]] void serve(Volume::Start start, Fd ready);
@@ -105,6 +106,7 @@ class Supervisor {
 
 Result<> Supervisor::start() {
   boot_ = this_boot();
+  raise_format();
   const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
   fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
   limit_supervisor();
@@ -119,6 +121,14 @@ Result<> Supervisor::start() {
   if (plan_.background) leave_terminal();
   if (may_restart_ && !plan_.background) service_.keep(hand_over());
   return {};
+}
+
+// This program goes on with the mount, whatever happens to its workers.
+void Supervisor::raise_format() {
+  if (auto raised = plan_.store.raise_format(); !raised) {
+    spdlog::warn("the store stays of format {}: {}", plan_.store.format(),
+                 describe(raised.error()));
+  }
 }
 
 void Supervisor::read_ahead() {
@@ -366,6 +376,7 @@ Result<> Supervisor::go_on(const HandOver& what) {
   SPILLFS_TRY(set_across_exec(what, Across::kClose));
   may_restart_ = true;
   program_ = what.program;
+  raise_format();
   if (what.worker > 0) worker_.adopt(what.worker);
   if (!plan_.background) service_.keep(hand_over());
   if (what.worker > 0) return {};

@@ -327,9 +327,11 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
   SPILLFS_TRY(check_index_is_there(store, *segments));
   auto folder = SPILLFS_TRY(store.open_index());
   auto index = index::RocksdbIndex::open(
-      std::move(folder), {.block_cache = options.block_cache, .hash = {}, .no_space = [&store] {
-                            return store.drop_ballast();
-                          }});
+      std::move(folder), {.block_cache = options.block_cache,
+                          .names = store.format() >= kKeyedNamesFormat ? index::Names::kKeyed
+                                                                       : index::Names::kAsTheyAre,
+                          .hash = {},
+                          .no_space = [&store] { return store.drop_ballast(); }});
   if (!index && index.error().code == EIO) {
     return fail(EIO,
                 fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",

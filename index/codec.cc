@@ -68,6 +68,10 @@ std::string key_of(std::uint64_t first, std::string_view second) {
   return key_of(first).append(second);
 }
 
+std::string signpost_key(InodeId directory, std::uint64_t bucket) {
+  return key_of(number(directory), bucket + kMaxCollision).append(1, '\x01');
+}
+
 std::string user_key(std::uint32_t uid) { return kFirstUserKey + std::to_string(uid); }
 
 Result<std::uint32_t> user_in(std::string_view key) {
@@ -213,6 +217,16 @@ Result<std::vector<std::uint64_t>> decode_sums(std::string_view value) {
     sums.push_back(load<std::uint64_t>(as_bytes(value)));
   }
   return sums;
+}
+
+std::string encode(const NameKey& key) {
+  return text_of(NameKeyRow{.key = key.key, .first = number(key.first)});
+}
+
+Result<NameKey> decode_name_key(std::string_view value) {
+  if (value.size() != sizeof(NameKeyRow)) return fail(EIO, "name key of the wrong length");
+  const auto row = load<NameKeyRow>(as_bytes(value));
+  return NameKey{.key = row.key, .first = InodeId{row.first}};
 }
 
 std::string encode(CounterRow counters) { return text_of(counters); }

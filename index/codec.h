@@ -3,6 +3,7 @@
 // their numbers do; values are little-endian. Pure functions; a row that cannot be decoded is EIO.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -10,18 +11,24 @@
 #include <vector>
 
 #include "index/index.h"
+#include "index/name_hash.h"
 
 namespace spillfs::index {
 
 inline constexpr std::uint8_t kRowVersion = 1;
-inline constexpr std::uint8_t kInodeRowVersion = 2;       // 1: without sealed_in
-inline constexpr const char* kSyncMarkKey = "sync mark";  // in `meta`
+inline constexpr std::uint8_t kInodeRowVersion = 2;  // 1: without sealed_in
+// Rows of `meta`.
+inline constexpr const char* kSyncMarkKey = "sync mark";
 inline constexpr const char* kScrubMarkKey = "scrub mark";
 inline constexpr const char* kBootKey = "boot";
-inline constexpr std::uint64_t kMaxCollision = 255;  // of names with one hash in one directory
+inline constexpr const char* kSeedKey = "seed";  // of an index of the first format
+inline constexpr const char* kNameKeyKey = "name key";
+inline constexpr std::uint64_t kMaxCollision = 255;  // of names in one bucket
 
 // The cookie of the first name with this hash: 55 bits of it, never 0, and no collision yet.
 std::uint64_t first_cookie(std::uint64_t hash);
+// The bucket that a cookie is in, by its first cookie.
+constexpr std::uint64_t bucket_of(std::uint64_t cookie) { return cookie & ~kMaxCollision; }
 constexpr std::uint64_t first_number(Counter counter) { return counter == Counter::kInode ? 2 : 1; }
 
 std::string key_of(std::uint64_t first);
@@ -33,6 +40,9 @@ inline constexpr const char* kFirstUserKey = "user ";
 inline constexpr const char* kBehindUserKeys = "user!";
 std::string user_key(std::uint32_t uid);
 Result<std::uint32_t> user_in(std::string_view key);
+// Where a full bucket says that more of its names are in those of later turns; sorts behind its
+// last cookie. The row is one of a name that is empty, and its inode is how many there are.
+std::string signpost_key(InodeId directory, std::uint64_t bucket);
 // The big-endian number at `offset` of a key.
 Result<std::uint64_t> number_in(std::string_view key, std::size_t offset);
 
@@ -74,8 +84,7 @@ static_assert(offsetof(InodeRow, parent) == 136);
 static_assert(offsetof(InodeRow, entries) == 144);
 static_assert(offsetof(InodeRow, sealed_in) == 152);
 
-// A name's value; the name follows. An empty name keeps the place of a removed one in a chain of
-// collisions.
+// A name's value; the name follows. An empty name keeps the place of a removed one in a bucket.
 struct DentryRow {
   std::uint64_t inode;
   std::uint32_t type;
@@ -84,6 +93,14 @@ struct DentryRow {
 static_assert(sizeof(DentryRow) == 16);
 static_assert(offsetof(DentryRow, type) == 8);
 static_assert(offsetof(DentryRow, version) == 12);
+
+// How names are hashed.
+struct NameKeyRow {
+  std::array<std::byte, 16> key;
+  std::uint64_t first;
+};
+static_assert(sizeof(NameKeyRow) == 24);
+static_assert(offsetof(NameKeyRow, first) == 16);
 
 // Two numbers that are added to, by a merge: bytes and live of a segment, charged and inodes.
 struct CounterRow {
@@ -114,6 +131,8 @@ std::string encode(const Segment& segment);
 Result<Segment> decode_segment(SegmentId id, std::string_view value);
 std::string encode(const std::vector<std::uint64_t>& sums, std::size_t first, std::size_t count);
 Result<std::vector<std::uint64_t>> decode_sums(std::string_view value);
+std::string encode(const NameKey& key);
+Result<NameKey> decode_name_key(std::string_view value);
 std::string encode(CounterRow counters);
 Result<CounterRow> decode_counters(std::string_view value);
 std::string encode(std::uint64_t number);

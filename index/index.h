@@ -53,8 +53,8 @@ struct Inode {
   friend bool operator==(const Inode&, const Inode&) = default;
 };
 
-// `cookie` is the readdir offset: name hash (55 bits, seeded, never 0) << 8 | collision number. It
-// is below 2^63, at least 256, and stays while the name exists.
+// `cookie` is the readdir offset: name hash (55 bits, never 0) << 8 | collision number. It is below
+// 2^63, at least 256, and stays while the name exists. Users see it: NameHash.
 struct Dentry {
   std::uint64_t cookie = 0;
   InodeId inode{};

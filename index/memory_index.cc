@@ -2,7 +2,6 @@
 #include "index/memory_index.h"
 
 #include "index/codec.h"
-#include "storage/base/checksum.h"
 
 namespace spillfs::index {
 namespace {
@@ -15,32 +14,34 @@ void erase_with_first(Map& map, const Key& first) {
 
 }  // namespace
 
-MemoryIndex::MemoryIndex() : hash_([](std::string_view name) { return xxh3(as_bytes(name)); }) {}
-
-std::map<MemoryIndex::Pair, Dentry>::iterator MemoryIndex::find_dentry(InodeId parent,
-                                                                       std::string_view name) {
-  const std::uint64_t first = first_cookie(hash_(name));
-  for (auto at = dentries_.lower_bound({number(parent), first});
-       at != dentries_.end() && at->first <= Pair{number(parent), first + kMaxCollision}; ++at) {
-    if (at->second.name == name) return at;
+Result<std::uint64_t> MemoryIndex::free_cookie(InodeId parent, std::string_view name) {
+  for (unsigned turn = 0; turn < hash_.turns(); ++turn) {
+    const std::uint64_t bucket = hash_.bucket(parent, name, turn);
+    for (std::uint64_t cookie = bucket; cookie <= bucket + kMaxCollision; ++cookie) {
+      if (!dentries_.contains({number(parent), cookie})) return cookie;
+    }
   }
-  return dentries_.end();
+  return fail(ENOSPC, "too many names with one hash in a directory");
 }
 
-void MemoryIndex::change_dentry(const Batch::DentryChange& change) {
-  auto found = find_dentry(change.parent, change.name);
+Result<> MemoryIndex::change_dentry(const Batch::DentryChange& change) {
+  const std::uint64_t parent = number(change.parent);
+  const auto known = cookies_.find({parent, change.name});
   if (!change.target) {
-    if (found != dentries_.end()) dentries_.erase(found);
-    return;
+    if (known == cookies_.end()) return {};
+    dentries_.erase({parent, known->second});
+    cookies_.erase(known);
+    return {};
   }
-  if (found == dentries_.end()) {
-    std::uint64_t cookie = first_cookie(hash_(change.name));
-    while (dentries_.contains({number(change.parent), cookie})) ++cookie;
-    found = dentries_.try_emplace({number(change.parent), cookie}).first;
-    found->second = {.cookie = cookie, .inode = {}, .type = 0, .name = change.name};
-  }
-  found->second.inode = change.target->first;
-  found->second.type = change.target->second;
+  const std::uint64_t cookie = known != cookies_.end()
+                                   ? known->second
+                                   : SPILLFS_TRY(free_cookie(change.parent, change.name));
+  cookies_[{parent, change.name}] = cookie;
+  dentries_[{parent, cookie}] = {.cookie = cookie,
+                                 .inode = change.target->first,
+                                 .type = change.target->second,
+                                 .name = change.name};
+  return {};
 }
 
 void MemoryIndex::change_xattr(const Batch::XattrChange& change) {
@@ -59,10 +60,10 @@ void MemoryIndex::erase_segment(SegmentId id) {
 
 Result<> MemoryIndex::commit(const Batch& batch) {
   MutexLock lock(mutex_);
+  for (const auto& change : batch.dentries) SPILLFS_TRY(change_dentry(change));
   for (InodeId id : batch.erase_inodes) inodes_.erase(number(id));
   for (InodeId id : batch.erase_xattrs) erase_with_first(xattrs_, number(id));
   for (const Inode& inode : batch.put_inodes) inodes_[number(inode.id)] = inode;
-  for (const auto& change : batch.dentries) change_dentry(change);
   for (const auto& change : batch.xattrs) change_xattr(change);
   for (SegmentId id : batch.erase_segments) erase_segment(id);
   for (const Segment& segment : batch.put_segments) segments_[number(segment.id)] = segment;
@@ -99,9 +100,9 @@ Result<Inode> MemoryIndex::inode(InodeId id) {
 
 Result<Dentry> MemoryIndex::find(InodeId parent, std::string_view name) {
   MutexLock lock(mutex_);
-  const auto found = find_dentry(parent, name);
-  if (found == dentries_.end()) return fail(ENOENT, "no such name");
-  return found->second;
+  const auto found = cookies_.find({number(parent), std::string(name)});
+  if (found == cookies_.end()) return fail(ENOENT, "no such name");
+  return dentries_.at({number(parent), found->second});
 }
 
 Result<std::vector<Dentry>> MemoryIndex::list(InodeId parent, std::uint64_t after,

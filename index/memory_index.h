@@ -2,7 +2,6 @@
 // MemoryIndex: the index in memory, for tests. Nothing survives it.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -10,17 +9,14 @@
 #include <utility>
 
 #include "index/index.h"
+#include "index/name_hash.h"
 #include "storage/base/mutex.h"
 
 namespace spillfs::index {
 
-// The hash of a name in a directory; a weak one makes names collide.
-using NameHash = std::function<std::uint64_t(std::string_view name)>;
-
 class MemoryIndex final : public Index {
  public:
-  MemoryIndex();
-  explicit MemoryIndex(NameHash hash) : hash_(std::move(hash)) {}
+  explicit MemoryIndex(HashForTests hash = {}) : hash_(NameKey{}, 0, std::move(hash)) {}
 
   Result<> commit(const Batch& batch) override;
   Result<> sync() override { return {}; }
@@ -51,16 +47,16 @@ class MemoryIndex final : public Index {
  private:
   using Pair = std::pair<std::uint64_t, std::uint64_t>;
 
-  void change_dentry(const Batch::DentryChange& change) REQUIRES(mutex_);
+  Result<> change_dentry(const Batch::DentryChange& change) REQUIRES(mutex_);
+  Result<std::uint64_t> free_cookie(InodeId parent, std::string_view name) REQUIRES(mutex_);
   void change_xattr(const Batch::XattrChange& change) REQUIRES(mutex_);
   void erase_segment(SegmentId id) REQUIRES(mutex_);
-  std::map<Pair, Dentry>::iterator find_dentry(InodeId parent, std::string_view name)
-      REQUIRES(mutex_);
 
   const NameHash hash_;
   Mutex mutex_;
   std::map<std::uint64_t, Inode> inodes_ GUARDED_BY(mutex_);
   std::map<Pair, Dentry> dentries_ GUARDED_BY(mutex_);  // parent, cookie
+  std::map<std::pair<std::uint64_t, std::string>, std::uint64_t> cookies_ GUARDED_BY(mutex_);
   std::map<std::pair<std::uint64_t, std::string>, std::string> xattrs_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, Segment> segments_ GUARDED_BY(mutex_);
   std::map<Pair, std::uint64_t> sums_ GUARDED_BY(mutex_);  // segment, chunk

@@ -15,6 +15,10 @@ constexpr const char* kTotalsKey = "totals";
 constexpr const char* kBehindNumbers =
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff";  // every key of 8 bytes is below
 
+std::string encode_signpost(std::uint64_t names_beyond) {
+  return encode(Dentry{.inode = InodeId{names_beyond}, .name = {}});
+}
+
 }  // namespace
 
 Result<> RocksdbIndex::commit(const Batch& batch) {
@@ -91,6 +95,10 @@ Result<> RocksdbIndex::add_dentry(Overlay& overlay, const Batch::DentryChange& c
   const Slot slot = SPILLFS_TRY(locate(overlay, change.parent, change.name));
   if (!change.target) return slot.found ? drop_dentry(overlay, change.parent, slot) : Result<>{};
   if (slot.cookie == 0) return fail(ENOSPC, "too many names with one hash in a directory");
+  for (std::uint64_t bucket : slot.found ? std::vector<std::uint64_t>() : slot.passed) {
+    const std::uint64_t beyond = SPILLFS_TRY(names_beyond(overlay, change.parent, bucket));
+    overlay[signpost_key(change.parent, bucket)] = encode_signpost(beyond + 1);
+  }
   overlay[key_of(number(change.parent), slot.cookie)] = encode(Dentry{.cookie = slot.cookie,
                                                                       .inode = change.target->first,
                                                                       .type = change.target->second,
@@ -98,18 +106,34 @@ Result<> RocksdbIndex::add_dentry(Overlay& overlay, const Batch::DentryChange& c
   return {};
 }
 
-// In the middle of a chain an empty name keeps the place, so that the names behind it are found; at
-// its end the row goes, and the empty ones before it.
+// The rows of a bucket have no gap, and all 256 stay while names are beyond it. So an empty name
+// takes the place, and goes only with all those behind it.
 Result<> RocksdbIndex::drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot) {
-  const auto key = [&](std::uint64_t cookie) { return key_of(number(parent), cookie); };
-  const bool last = slot.cookie % (kMaxCollision + 1) == kMaxCollision;
-  if (!last && SPILLFS_TRY(dentry_row(overlay, key(slot.cookie + 1)))) {
-    overlay[key(slot.cookie)] = encode(Dentry{.cookie = slot.cookie, .name = {}});
-    return {};
+  overlay[key_of(number(parent), slot.cookie)] = encode(Dentry{.cookie = slot.cookie, .name = {}});
+  SPILLFS_TRY(drop_empty_rows(overlay, parent, slot.cookie));
+  for (std::uint64_t bucket : slot.passed) {
+    const std::uint64_t beyond = SPILLFS_TRY(names_beyond(overlay, parent, bucket));
+    auto& signpost = overlay[signpost_key(parent, bucket)];
+    if (beyond > 1) {
+      signpost = encode_signpost(beyond - 1);
+    } else {
+      signpost = std::nullopt;
+      SPILLFS_TRY(drop_empty_rows(overlay, parent, bucket + kMaxCollision));
+    }
   }
-  overlay[key(slot.cookie)] = std::nullopt;
-  for (std::uint64_t cookie = slot.cookie; cookie % (kMaxCollision + 1) != 0;) {
-    const auto row = SPILLFS_TRY(dentry_row(overlay, key(--cookie)));
+  return {};
+}
+
+// The empty rows that end their bucket at `from`, if any.
+Result<> RocksdbIndex::drop_empty_rows(Overlay& overlay, InodeId parent, std::uint64_t from) {
+  const auto key = [&](std::uint64_t cookie) { return key_of(number(parent), cookie); };
+  const std::uint64_t bucket = bucket_of(from);
+  const bool kept = from == bucket + kMaxCollision
+                        ? SPILLFS_TRY(names_beyond(overlay, parent, bucket)) != 0
+                        : SPILLFS_TRY(dentry_row(overlay, key(from + 1))).has_value();
+  if (kept) return {};
+  for (std::uint64_t cookie = from; cookie >= bucket; --cookie) {
+    const auto row = SPILLFS_TRY(dentry_row(overlay, key(cookie)));
     if (!row || !SPILLFS_TRY(decode_dentry(cookie, *row)).name.empty()) break;
     overlay[key(cookie)] = std::nullopt;
   }

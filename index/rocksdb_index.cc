@@ -5,10 +5,8 @@
 #include <fmt/format.h>
 #include <rocksdb/write_batch.h>
 #include <spdlog/spdlog.h>
-#include <xxhash.h>
 
 #include <filesystem>
-#include <random>
 
 #include "index/codec.h"
 #include "index/rocksdb_options.h"
@@ -19,7 +17,6 @@ namespace {
 constexpr std::array kFamilyNames{"default", "inodes",  "dentries", "xattrs",  "segments",
                                   "sums",    "records", "reclaim",  "replies", "meta"};
 constexpr std::size_t kNumber = sizeof(std::uint64_t);
-constexpr const char* kSeedKey = "seed";
 constexpr const char* kTotalsKey = "totals";
 constexpr std::uint64_t kLast = ~std::uint64_t{0};
 
@@ -56,7 +53,7 @@ Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::begin(std::unique_ptr<Rocksd
     opened = index->open_families(folder);
   }
   SPILLFS_TRY(opened);
-  SPILLFS_TRY(index->load_seed());
+  SPILLFS_TRY(index->load_hash());
   return index;
 }
 
@@ -93,20 +90,29 @@ RocksdbIndex::~RocksdbIndex() {
   static_cast<void>(db_->Close());
 }
 
-Result<> RocksdbIndex::load_seed() {
-  if (const auto row = SPILLFS_TRY(get(kMeta, kSeedKey))) {
-    seed_ = SPILLFS_TRY(decode_number(*row));
-    return {};
+Result<> RocksdbIndex::load_hash() {
+  const auto seed_row = SPILLFS_TRY(get(kMeta, kSeedKey));
+  const auto key_row = SPILLFS_TRY(get(kMeta, kNameKeyKey));
+  const std::uint64_t seed = seed_row ? SPILLFS_TRY(decode_number(*seed_row)) : 0;
+  std::optional<NameKey> key;
+  if (key_row) {
+    key = SPILLFS_TRY(decode_name_key(*key_row));
+  } else if (!seed_row) {
+    key = SPILLFS_TRY(make_name_key(InodeId{1}));
+  } else if (options_.names == Names::kKeyed) {
+    const InodeId next{SPILLFS_TRY(reserve(Counter::kInode, 0))};
+    key = SPILLFS_TRY(make_name_key(next));
   }
-  std::random_device random;
-  seed_ = std::uint64_t{random()} << 32 | random();
-  return result_of(db_->Put({}, family(kMeta), kSeedKey, encode(seed_)), "store the hash seed");
+  hash_.emplace(key, seed, options_.hash);
+  return {};
 }
 
-std::uint64_t RocksdbIndex::first_cookie_of(std::string_view name) const {
-  const std::uint64_t hash =
-      options_.hash ? options_.hash(name) : XXH3_64bits_withSeed(name.data(), name.size(), seed_);
-  return first_cookie(hash);
+Result<NameKey> RocksdbIndex::make_name_key(InodeId first) {
+  const NameKey key{.key = SPILLFS_TRY(random_sip_key()), .first = first};
+  rocksdb::WriteBatch rows;
+  SPILLFS_TRY(result_of(rows.Put(family(kMeta), kNameKeyKey, encode(key)), "put the name key"));
+  SPILLFS_TRY(write(rows, "store the name key"));
+  return key;
 }
 
 Result<std::optional<std::string>> RocksdbIndex::get(Family from, const std::string& key) {
@@ -147,18 +153,54 @@ Result<std::optional<std::string>> RocksdbIndex::dentry_row(const Overlay& overl
   return get(kDentries, key);
 }
 
+// A name may be behind any bucket on its way that is full and has a signpost; where it is new, it
+// takes the first row that is free or empty.
 Result<RocksdbIndex::Slot> RocksdbIndex::locate(const Overlay& overlay, InodeId parent,
                                                 std::string_view name) {
-  const std::uint64_t first = first_cookie_of(name);
-  std::optional<std::uint64_t> free;
-  for (std::uint64_t cookie = first; cookie <= first + kMaxCollision; ++cookie) {
-    const auto row = SPILLFS_TRY(dentry_row(overlay, key_of(number(parent), cookie)));
-    if (!row) return Slot{.cookie = free.value_or(cookie), .dentry = {}};
-    Dentry dentry = SPILLFS_TRY(decode_dentry(cookie, *row));
-    if (dentry.name == name) return Slot{.cookie = cookie, .found = true, .dentry = dentry};
-    if (dentry.name.empty() && !free) free = cookie;
+  Slot slot;
+  std::optional<std::pair<std::uint64_t, std::size_t>> empty;  // with the buckets before it
+  for (unsigned turn = 0; turn < hash_->turns(); ++turn) {
+    const std::uint64_t bucket = hash_->bucket(parent, name, turn);
+    const bool ends = SPILLFS_TRY(search_bucket(overlay, parent, bucket, name, slot));
+    if (slot.found) return slot;
+    if (slot.cookie != 0 && !empty) empty.emplace(slot.cookie, slot.passed.size());
+    if (ends || (empty && SPILLFS_TRY(names_beyond(overlay, parent, bucket)) == 0)) break;
+    slot.cookie = 0;
+    slot.passed.push_back(bucket);
   }
-  return Slot{.cookie = free.value_or(0), .dentry = {}};
+  if (empty) {
+    slot.cookie = empty->first;
+    slot.passed.resize(empty->second);
+  }
+  return slot;
+}
+
+Result<bool> RocksdbIndex::search_bucket(const Overlay& overlay, InodeId parent,
+                                         std::uint64_t bucket, std::string_view name, Slot& slot) {
+  for (std::uint64_t cookie = bucket; cookie <= bucket + kMaxCollision; ++cookie) {
+    const auto row = SPILLFS_TRY(dentry_row(overlay, key_of(number(parent), cookie)));
+    if (!row) {
+      if (slot.cookie == 0) slot.cookie = cookie;
+      return true;
+    }
+    Dentry dentry = SPILLFS_TRY(decode_dentry(cookie, *row));
+    if (dentry.name == name) {
+      slot.cookie = cookie;
+      slot.found = true;
+      slot.dentry = std::move(dentry);
+      return true;
+    }
+    if (dentry.name.empty() && slot.cookie == 0) slot.cookie = cookie;
+  }
+  return false;
+}
+
+// How many names are in later turns because this bucket was full.
+Result<std::uint64_t> RocksdbIndex::names_beyond(const Overlay& overlay, InodeId parent,
+                                                 std::uint64_t bucket) {
+  const auto row = SPILLFS_TRY(dentry_row(overlay, signpost_key(parent, bucket)));
+  if (!row) return std::uint64_t{0};
+  return number(SPILLFS_TRY(decode_dentry(bucket, *row)).inode);
 }
 
 Result<Dentry> RocksdbIndex::find(InodeId parent, std::string_view name) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "index/index.h"
+#include "index/name_hash.h"
 #include "index/rocksdb_health.h"
 #include "storage/base/bytes.h"
 #include "storage/base/mutex.h"
@@ -24,10 +25,14 @@
 
 namespace spillfs::index {
 
+// How the names of an index of the first format are hashed from now on; a new index has keys
+// anyhow. kKeyed is for good: programs that know only the first format would misread it then.
+enum class Names : std::uint8_t { kAsTheyAre, kKeyed };
+
 struct RocksdbOptions {
   std::uint64_t block_cache = 64 * kMiB;
-  // For tests; XXH3 with the database's own seed when not set.
-  std::function<std::uint64_t(std::string_view name)> hash;
+  Names names = Names::kAsTheyAre;
+  HashForTests hash;
   // Called when a commit, or the writing of what a crash left in the log at open(), finds the file
   // system full; when it says that it made room, that is tried again.
   std::function<bool()> no_space;
@@ -95,10 +100,11 @@ class RocksdbIndex final : public Index {
   };
   // Dentry rows as a batch has changed them so far; none = erased.
   using Overlay = std::unordered_map<std::string, std::optional<std::string>>;
-  struct Slot {  // where a name is in its chain of collisions, or could be put
+  struct Slot {  // where a name is, or could be put
     std::uint64_t cookie = 0;
     bool found = false;
-    Dentry dentry;  // when found
+    Dentry dentry;                      // when found
+    std::vector<std::uint64_t> passed;  // full buckets on the way to it
   };
 
   explicit RocksdbIndex(RocksdbOptions options, std::optional<TrustedDirectory> folder = {})
@@ -106,14 +112,17 @@ class RocksdbIndex final : public Index {
   static Result<std::unique_ptr<RocksdbIndex>> begin(std::unique_ptr<RocksdbIndex> index,
                                                      const std::string& folder);
   Result<> open_families(const std::string& folder);
-  Result<> load_seed();
-  std::uint64_t first_cookie_of(std::string_view name) const;
+  Result<> load_hash();
+  Result<NameKey> make_name_key(InodeId first);
 
   rocksdb::ColumnFamilyHandle* family(Family name) const { return families_.at(name); }
   // None when there is no such row.
   Result<std::optional<std::string>> get(Family from, const std::string& key);
   Result<std::optional<std::string>> dentry_row(const Overlay& overlay, const std::string& key);
   Result<Slot> locate(const Overlay& overlay, InodeId parent, std::string_view name);
+  // One more bucket of the way that locate() goes; true when the way ends there.
+  Result<bool> search_bucket(const Overlay& overlay, InodeId parent, std::uint64_t bucket,
+                             std::string_view name, Slot& slot);
   // Calls each(key, value) for the rows in [from, to) until it returns false.
   Result<> scan(Family of, const std::string& from, const std::string& to,
                 const std::function<Result<bool>(std::string_view, std::string_view)>& each);
@@ -122,6 +131,8 @@ class RocksdbIndex final : public Index {
 
   Result<> add_dentry(Overlay& overlay, const Batch::DentryChange& change);
   Result<> drop_dentry(Overlay& overlay, InodeId parent, const Slot& slot);
+  Result<> drop_empty_rows(Overlay& overlay, InodeId parent, std::uint64_t from);
+  Result<std::uint64_t> names_beyond(const Overlay& overlay, InodeId parent, std::uint64_t bucket);
   Result<> write(rocksdb::WriteBatch& rows, const char* doing = "write to the index");
   Result<> add_inodes(rocksdb::WriteBatch& rows, const Batch& batch);
   Result<> add_segments(rocksdb::WriteBatch& rows, const Batch& batch);
@@ -134,8 +145,8 @@ class RocksdbIndex final : public Index {
   const std::shared_ptr<RocksdbHealth> health_ = std::make_shared<RocksdbHealth>();
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
-  std::uint64_t seed_ = 0;
-  Mutex counters_mutex_;  // orders reserve()
+  std::optional<NameHash> hash_;  // once it is open
+  Mutex counters_mutex_;          // orders reserve()
 };
 
 }  // namespace spillfs::index

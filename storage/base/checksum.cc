@@ -32,6 +32,10 @@ std::uint32_t crc32c(Bytes bytes) {
 
 std::uint64_t xxh3(Bytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+std::uint64_t xxh3_with_seed(Bytes bytes, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
 std::vector<std::uint64_t> chunk_sums(Bytes bytes) {
   std::vector<std::uint64_t> sums;
   for (std::size_t at = 0; at < bytes.size(); at += kChunk) {

@@ -18,6 +18,8 @@ constexpr std::uint64_t chunk_count(std::uint64_t bytes) { return (bytes + kChun
 std::uint32_t crc32c(Bytes bytes);
 
 std::uint64_t xxh3(Bytes bytes);
+// No secret: whoever chooses bytes and sees hashes can compute the seed.
+std::uint64_t xxh3_with_seed(Bytes bytes, std::uint64_t seed);
 
 // One XXH3-64 per chunk of `bytes`; the last chunk may be short. Empty for no bytes.
 std::vector<std::uint64_t> chunk_sums(Bytes bytes);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every Index does, on each of them, with a good hash of names and with one that collides.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "index/codec.h"
 #include "index/memory_index.h"
 #include "index/rocksdb_index.h"
+#include "storage/base/checksum.h"
 
 namespace spillfs::index {
 namespace {
@@ -21,10 +23,17 @@ using testing::IsEmpty;
 struct Kind {
   std::string name;
   bool rocksdb = false;
-  NameHash hash;  // none: the index's own
+  HashForTests hash;  // none: the index's own
 };
 
-std::uint64_t weak_hash(std::string_view name) { return 4711 + name.size() % 2; }
+std::uint64_t weak_hash(std::string_view name, unsigned turn) {
+  return 4711 + name.size() % 2 + 100 * turn;
+}
+
+// Every name has one hash, for as many turns as an attacker could ever want.
+std::uint64_t one_hash(std::string_view name, unsigned turn) {
+  return turn < 2 ? 4711 + turn : xxh3(as_bytes(name));
+}
 
 class IndexTest : public testing::TestWithParam<Kind> {
  protected:
@@ -44,8 +53,7 @@ class IndexTest : public testing::TestWithParam<Kind> {
       index_.reset();
       index_ = RocksdbIndex::open(folder_, {.hash = kind.hash}).value();
     } else if (index_ == nullptr) {
-      index_ =
-          kind.hash ? std::make_unique<MemoryIndex>(kind.hash) : std::make_unique<MemoryIndex>();
+      index_ = std::make_unique<MemoryIndex>(kind.hash);
     }
   }
   void commit(const Batch& batch) {
@@ -356,11 +364,57 @@ TEST_P(IndexTest, NamesMatchAMap) {
   EXPECT_EQ(listed, expected);
 }
 
+// More names of one hash than a bucket has room for, made and removed in an order of their own.
+TEST_P(IndexTest, NamesThatCollideAreAllMade) {
+  constexpr std::uint64_t kMany = 700;
+  const auto name = [](std::uint64_t i) { return fmt::format("name {}", i); };
+  for (std::uint64_t i = 0; i < kMany; ++i) put(1, name(i), 10 + i);
+  std::map<std::string, std::uint64_t> cookies;
+  const auto listed = list(1, 100);
+  ASSERT_EQ(listed.size(), kMany);
+  for (const Dentry& dentry : listed) {
+    EXPECT_TRUE(cookies.emplace(dentry.name, dentry.cookie).second) << dentry.name;
+    ASSERT_EQ(index_->find(InodeId{1}, dentry.name).value(), dentry);
+  }
+  EXPECT_EQ(find(1, "name that is not there"), 0U);
+  reopen();
+  for (std::uint64_t i = 0; i < kMany; i += 2) drop(1, name(i));
+  for (std::uint64_t i = 0; i < kMany; ++i) {
+    ASSERT_EQ(find(1, name(i)), i % 2 == 0 ? 0 : 10 + i);
+    if (i % 2 == 1) ASSERT_EQ(index_->find(InodeId{1}, name(i))->cookie, cookies[name(i)]);
+  }
+  for (std::uint64_t i = 0; i < kMany; i += 4) put(1, name(i), 10 + i);
+  EXPECT_EQ(list(1, 100).size(), kMany / 2 + kMany / 4);
+  for (std::uint64_t i = 0; i < kMany; ++i) drop(1, name(i));
+  EXPECT_THAT(list(1), IsEmpty());
+  EXPECT_EQ(find(1, name(kMany - 1)), 0U);
+}
+
+TEST_P(IndexTest, ABatchFillsABucketAndEmptiesIt) {
+  std::vector<Batch::DentryChange> puts;
+  std::vector<Batch::DentryChange> drops;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    puts.push_back({InodeId{1}, fmt::format("{}", i), std::pair(InodeId{10 + i}, S_IFREG)});
+    drops.push_back({InodeId{1}, fmt::format("{}", i), std::nullopt});
+  }
+  commit({.dentries = puts});
+  EXPECT_EQ(list(1, 50).size(), 300U);
+  std::vector<Batch::DentryChange> all = drops;
+  all.insert(all.end(), puts.begin(), puts.end());
+  commit({.dentries = all});
+  EXPECT_EQ(list(1, 50).size(), 300U);
+  for (std::uint64_t i = 0; i < 300; ++i) EXPECT_EQ(find(1, fmt::format("{}", i)), 10 + i);
+  commit({.dentries = drops});
+  EXPECT_THAT(list(1), IsEmpty());
+}
+
 INSTANTIATE_TEST_SUITE_P(Indexes, IndexTest,
                          testing::Values(Kind{"memory", false, {}},
                                          Kind{"memory_colliding", false, weak_hash},
+                                         Kind{"memory_one_hash", false, one_hash},
                                          Kind{"rocksdb", true, {}},
-                                         Kind{"rocksdb_colliding", true, weak_hash}),
+                                         Kind{"rocksdb_colliding", true, weak_hash},
+                                         Kind{"rocksdb_one_hash", true, one_hash}),
                          [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

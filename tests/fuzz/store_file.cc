@@ -35,7 +35,7 @@ std::vector<std::string> seeds() {
                "a seed"),
           R"({"format_version":1,"uuid":"000102030405060708090A0b0c0d0e0f",
               "data_directories":["/a"],"more":null})",
-          R"({"format_version":2})", "/a\n/b c\n/not utf-8 \xff"};
+          R"({"format_version":3})", "/a\n/b c\n/not utf-8 \xff"};
 }
 
 }  // namespace spillfs::fuzz
