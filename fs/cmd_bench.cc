@@ -30,26 +30,36 @@ using Seconds = std::chrono::duration<double>;
 constexpr std::size_t kPiece = kMiB;
 
 // Its own directory in the one to measure; gone in the end, also after SIGINT and SIGTERM, which
-// wait for the next object.
+// wait for the next object. It is held by descriptors: who owns the one around it may put something
+// else at its path.
 class Playground {
  public:
   static Result<std::unique_ptr<Playground>> make(const std::string& in) {
-    std::string name = in + "/.spillfs-bench-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) return fail_errno(errno, "make a directory in " + in);
-    return std::unique_ptr<Playground>(new Playground(std::move(name)));
+    std::string path = in + "/.spillfs-bench-XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return fail_errno(errno, "make a directory in " + in);
+    constexpr int kHow = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    Fd around(::open(in.c_str(), kHow & ~O_NOFOLLOW));
+    const std::string name = std::filesystem::path(path).filename();
+    Fd folder(::openat(around.get(), name.c_str(), kHow));
+    struct stat made {};
+    const bool ours = folder && ::fstat(folder.get(), &made) == 0 && made.st_uid == ::geteuid() &&
+                      std::filesystem::is_empty(fmt::format("/proc/self/fd/{}", folder.get()));
+    if (!ours) return fail(ESTALE, fmt::format("{} is another directory now", path));
+    return std::unique_ptr<Playground>(new Playground(std::move(around), name, std::move(folder)));
   }
   ~Playground() {
+    const std::filesystem::path here = fmt::format("/proc/self/fd/{}", folder_.get());
     std::error_code error;
-    std::filesystem::remove_all(folder_, error);
+    for (const auto& entry : std::filesystem::directory_iterator(here, error)) {
+      ::unlinkat(folder_.get(), entry.path().filename().c_str(), 0);
+    }
+    ::unlinkat(around_.get(), name_.c_str(), AT_REMOVEDIR);
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
   Playground(const Playground&) = delete;
   Playground& operator=(const Playground&) = delete;
 
-  [[nodiscard]] std::string object(unsigned number) const {
-    return fmt::format("{}/{}", folder_, number);
-  }
-  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] int folder() const { return folder_.get(); }
   static bool is_ended() {
     sigset_t pending;
     ::sigpending(&pending);
@@ -57,11 +67,14 @@ class Playground {
   }
 
  private:
-  explicit Playground(std::string folder) : folder_(std::move(folder)) {
+  Playground(Fd around, std::string name, Fd folder)
+      : around_(std::move(around)), name_(std::move(name)), folder_(std::move(folder)) {
     const sigset_t ours = signal_set({SIGINT, SIGTERM});
     ::pthread_sigmask(SIG_BLOCK, &ours, &before_);
   }
-  const std::string folder_;
+  const Fd around_;
+  const std::string name_;
+  const Fd folder_;
   sigset_t before_{};
 };
 
@@ -73,40 +86,39 @@ std::vector<std::byte> random_bytes() {
   return bytes;
 }
 
-Result<> spill(const std::string& path, std::uint64_t size, Bytes piece) {
-  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, path);
+Result<> spill(int folder, const std::string& name, std::uint64_t size, Bytes piece) {
+  Fd file(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "make " + name);
   for (std::uint64_t at = 0; at < size;) {
     const std::size_t count = std::min<std::uint64_t>(piece.size(), size - at);
     const ssize_t written = ::write(file.get(), piece.data(), count);
-    if (written < 0) return fail_errno(errno, "write " + path);
+    if (written < 0) return fail_errno(errno, "write " + name);
     at += static_cast<std::uint64_t>(written);
   }
-  if (::close(file.release()) != 0) return fail_errno(errno, "close " + path);
+  if (::close(file.release()) != 0) return fail_errno(errno, "close " + name);
   return {};
 }
 
-Result<> restore(const std::string& path, std::uint64_t size, MutableBytes into) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return fail_errno(errno, path);
+Result<> restore(int folder, const std::string& name, std::uint64_t size, MutableBytes into) {
+  const Fd file(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return fail_errno(errno, "open " + name);
   std::uint64_t total = 0;
   for (;;) {
     const ssize_t got = ::read(file.get(), into.data(), into.size());
-    if (got < 0) return fail_errno(errno, "read " + path);
+    if (got < 0) return fail_errno(errno, "read " + name);
     if (got == 0) break;
     total += static_cast<std::uint64_t>(got);
   }
-  return total == size ? Result<>() : fail(EIO, path + " is shorter than it was written");
+  return total == size ? Result<>() : fail(EIO, name + " is shorter than it was written");
 }
 
-Result<> remove(const std::string& path) {
-  if (::unlink(path.c_str()) != 0) return fail_errno(errno, "remove " + path);
+Result<> remove(int folder, const std::string& name) {
+  if (::unlinkat(folder, name.c_str(), 0) != 0) return fail_errno(errno, "remove " + name);
   return {};
 }
 
-Result<> sync_directory(const std::string& path) {
-  const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || ::syncfs(folder.get()) != 0) return fail_errno(errno, "sync " + path);
+Result<> sync_directory(int folder) {
+  if (::syncfs(folder) != 0) return fail_errno(errno, "sync");
   return {};
 }
 
@@ -136,15 +148,16 @@ Result<std::vector<Phase>> measure(const std::string& directory, std::uint64_t s
   std::vector<std::byte> bytes = random_bytes();
   std::vector<Phase> phases;
   phases.push_back(SPILLFS_TRY(run_phase("spill", objects, [&](unsigned number) {
-    return spill(playground->object(number), size, bytes);
+    return spill(playground->folder(), std::to_string(number), size, bytes);
   })));
   phases.push_back(SPILLFS_TRY(
       run_phase("sync", 1, [&](unsigned) { return sync_directory(playground->folder()); })));
   phases.push_back(SPILLFS_TRY(run_phase("restore", objects, [&](unsigned number) {
-    return restore(playground->object(number), size, bytes);
+    return restore(playground->folder(), std::to_string(number), size, bytes);
   })));
-  phases.push_back(SPILLFS_TRY(run_phase(
-      "delete", objects, [&](unsigned number) { return remove(playground->object(number)); })));
+  phases.push_back(SPILLFS_TRY(run_phase("delete", objects, [&](unsigned number) {
+    return remove(playground->folder(), std::to_string(number));
+  })));
   return phases;
 }
 
