@@ -12,6 +12,7 @@
 #include "fs/age.h"
 #include "fs/commands.h"
 #include "fs/fuse_mount.h"
+#include "fs/live_mount.h"
 #include "fs/namespaces.h"
 #include "fs/reap_service.h"
 #include "fs/report_lines.h"
@@ -55,7 +56,13 @@ class Reaping {
 
   ExitCode reap(const std::string& mountpoint) {
     failed_ = false;
-    const Fd root(::open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto mount = trusted_mount(mountpoint);
+    if (!mount && mount.error().code == EPERM) {
+      if (!command_.mountpoint.empty()) return report(mount.error(), kExitMountpoint, streams_);
+      streams_.err << fmt::format("spillfs: {}\n", mount.error().context);
+      return kExitSuccess;
+    }
+    const Fd root(mount ? ::openat(mount->root(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
     Fd desk(root ? ::openat(root.get(), ".spillfs/reap", O_RDWR | O_NOFOLLOW | O_CLOEXEC) : -1);
     if (!desk) return not_open(root, mountpoint, errno);
     const std::string request = to_text(request_);

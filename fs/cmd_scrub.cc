@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "fs/commands.h"
+#include "fs/live_mount.h"
 #include "fs/progress.h"
 #include "fs/report_lines.h"
 #include "storage/base/escaped.h"
@@ -42,8 +43,13 @@ ExitCode tell_end(const nlohmann::json& line, Streams streams) {
 }  // namespace
 
 ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
-  const std::string name = command.mountpoint + "/.spillfs/scrub";
-  Fd file(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+  const auto mount = trusted_mount(command.mountpoint);
+  if (!mount) {
+    const bool none = mount.error().code == EINVAL;
+    return report(mount.error(), none ? kExitMountpoint : kExitSystem, streams);
+  }
+  const std::string name = mount->path() + "/.spillfs/scrub";
+  Fd file(::openat(mount->root(), ".spillfs/scrub", O_RDONLY | O_CLOEXEC));
   if (!file && (errno == EACCES || errno == EPERM)) {
     return report(
         {.code = errno,

@@ -5,11 +5,27 @@
 #include <ostream>
 
 #include "fs/commands.h"
+#include "fs/guarded.h"
 #include "fs/live_mount.h"
 #include "fs/status_report.h"
 #include "fs/which_mount.h"
 
 namespace spillfs::fs {
+namespace {
+
+// False where it is of types that a status does not have: its daemon may say anything.
+bool print(const nlohmann::json& status, std::string_view before, Streams streams) {
+  const auto make = [&] { return Result<std::string>(status_report(status)); };
+  const auto text = guarded(make);
+  if (text) streams.out << before << *text;
+  return text.has_value();
+}
+
+std::string dumped(const nlohmann::json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
 
 ExitCode run_status(const StatusCommand& command, Streams streams) {
   nlohmann::json all = nlohmann::json::array();
@@ -25,14 +41,17 @@ ExitCode run_status(const StatusCommand& command, Streams streams) {
                      .where = {}},
                     kExitMountpoint, streams);
     }
-    if (!command.json) streams.out << (all.empty() ? "" : "\n") << status_report(status);
+    if (!command.json && !print(status, all.empty() ? "" : "\n", streams)) {
+      const Error error{.code = EPROTO,
+                        .context = fmt::format("{} says what no spillfs says", mountpoint),
+                        .where = {}};
+      if (!command.mountpoint.empty()) return report(error, kExitSystem, streams);
+      static_cast<void>(report(error, kExitSystem, streams));
+      continue;
+    }
     all.push_back(std::move(status));
   }
-  if (command.json) {
-    streams.out << (command.mountpoint.empty() ? all : all.front())
-                       .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
-                << '\n';
-  }
+  if (command.json) streams.out << dumped(command.mountpoint.empty() ? all : all.front());
   if (!command.json && all.empty()) streams.out << "no spillfs is mounted\n";
   return kExitSuccess;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
@@ -10,6 +10,7 @@
 #include "fs/commands.h"
 #include "fs/live_mount.h"
 #include "fs/log.h"
+#include "fs/mount_daemon.h"
 #include "fs/supervisor.h"
 #include "fs/worker.h"
 #include "storage/base/escaped.h"
@@ -62,25 +63,31 @@ ExitCode failed(std::string text, ExitCode code, Streams streams) {
 }  // namespace
 
 ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
-  const auto before = read_status(command.mountpoint);
+  auto mount = PinnedMount::at(command.mountpoint);
+  const auto before = mount ? read_status(*mount) : nlohmann::json();
   if (!before.is_object()) {
     return failed(fmt::format("no live spillfs is mounted on {}", command.mountpoint),
                   kExitMountpoint, streams);
   }
-  const int supervisor = before.value("supervisor_pid", 0);
-  if (supervisor <= 1 || ::kill(supervisor, SIGHUP) != 0) {
+  const auto supervisor = supervisor_of(*mount, before);
+  if (!supervisor) return report(supervisor.error(), kExitSystem, streams);
+  if (!send_signal(*supervisor, SIGHUP)) {
     return failed("the daemon belongs to someone else; upgrade as root or as its user", kExitSystem,
                   streams);
   }
+  const auto changed = [&before](const nlohmann::json& now, const char* what) {
+    return now.is_object() &&
+           now.value(what, nlohmann::json()) != before.value(what, nlohmann::json());
+  };
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < end) {
-    const auto now = read_status(command.mountpoint);
-    if (now.is_object() && now["upgrades"] != before["upgrades"]) {
+    const auto now = read_status(*mount);
+    if (changed(now, "upgrades")) {
       streams.out << fmt::format("{} goes on with spillfs {}\n", escaped(command.mountpoint),
                                  one_line(now.value("version", "?")));
       return kExitSuccess;
     }
-    if (now.is_object() && now["failed_upgrades"] != before["failed_upgrades"]) {
+    if (changed(now, "failed_upgrades")) {
       return failed(fmt::format("the installed program could not go on with {}; the old one does. "
                                 "Its log says why",
                                 command.mountpoint),

@@ -138,7 +138,14 @@ void examine_rights(const nlohmann::json& status, Findings& findings) {
 }  // namespace
 
 void examine_mount(const std::string& mountpoint, Findings& findings) {
-  const auto status = read_status(mountpoint);
+  const auto mount = PinnedMount::at(mountpoint);
+  if (mount && mount->is_strangers()) {  // its daemon would choose where root looks
+    findings.push_back({Level::kWarn, "mount",
+                        fmt::format("{} is user {}'s mount", mountpoint, mount->owner()),
+                        "run doctor as that user"});
+    return;
+  }
+  const auto status = mount ? read_status(*mount) : nlohmann::json();
   if (!status.is_object()) {
     findings.push_back({Level::kFail, "mount", "no live spillfs is mounted on " + mountpoint,
                         "'spillfs mount STORE " + mountpoint + "'"});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <set>
 
+#include "fs/child_call.h"
 #include "fs/doctor.h"
 #include "fs/mount_table.h"
 #include "storage/base/result.h"
@@ -23,8 +25,12 @@ namespace {
 using Level = Finding::Level;
 using Json = nlohmann::json;
 
+struct Source {
+  std::string name;
+  std::optional<UserIds> user;  // whose word it is, where that is another than root and us
+};
 // Where Ray was found to spill to, by whom that says so.
-using Directories = std::map<std::string, std::string>;
+using Directories = std::map<std::string, Source>;
 
 constexpr std::string_view kConfigVariable = "RAY_object_spilling_config=";
 constexpr std::string_view kDirectoryVariable = "RAY_object_spilling_directory=";
@@ -32,14 +38,14 @@ constexpr std::string_view kSystemArgument = "--config_list=";  // of the head's
 constexpr std::string_view kConfigArgument = "--object-spilling-config=";
 constexpr std::string_view kDirectoryArgument = "--object-spilling-directory=";
 
-void add_directories(const Json& paths, const std::string& from, Directories& out) {
+void add_directories(const Json& paths, const Source& from, Directories& out) {
   for (const Json& path : paths.is_array() ? paths : Json::array({paths})) {
     if (path.is_string()) out.try_emplace(path.get<std::string>(), from);
   }
 }
 
 // False when it is not such a configuration.
-bool add_config(const std::string& text, const std::string& from, Directories& out) {
+bool add_config(const std::string& text, const Source& from, Directories& out) {
   const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object() || !config.contains("type")) return false;
   const auto params = config.find("params");
@@ -68,7 +74,7 @@ std::string decode_base64(std::string_view text) {
 }
 
 // Of Ray's system configuration, as its head's processes are given it.
-void add_system_config(const std::string& text, const std::string& from, Directories& out) {
+void add_system_config(const std::string& text, const Source& from, Directories& out) {
   const Json config = Json::parse(decode_base64(text), nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return;
   const auto said = [&](const char* key) {
@@ -93,8 +99,7 @@ std::optional<std::string> after(const std::string& word, std::string_view prefi
   return word.substr(prefix.size());
 }
 
-void look_at_process(const std::filesystem::path& process, const std::string& from,
-                     Directories& out) {
+void look_at_process(const std::filesystem::path& process, const Source& from, Directories& out) {
   const auto arguments = words_of(process / "cmdline");
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (const auto value = after(arguments[i], kConfigArgument); value && !value->empty()) {
@@ -125,35 +130,54 @@ bool is_rays(const std::filesystem::path& process) {
                      });
 }
 
+// None where we may as well look by ourselves, or can't be the user.
+std::optional<UserIds> user_of(const std::filesystem::path& process) {
+  struct stat found {};
+  if (::geteuid() != 0 || ::stat(process.c_str(), &found) != 0 || found.st_uid == 0) return {};
+  return UserIds{.uid = found.st_uid, .gid = found.st_gid};
+}
+
 Directories running_ray() {
   Directories out;
-  look_at_process("/proc/self", "the environment", out);
+  look_at_process("/proc/self", {.name = "the environment", .user = {}}, out);
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename();
     const bool process =
         std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
     if (process && is_rays(entry.path())) {
-      look_at_process(entry.path(), "Ray's process " + name, out);
+      look_at_process(entry.path(),
+                      {.name = "Ray's process " + name, .user = user_of(entry.path())}, out);
     }
   }
   return out;
 }
 
-void examine_directory(const std::string& directory, const std::string& from, Findings& findings) {
-  std::error_code error;
-  const std::string real = std::filesystem::weakly_canonical(directory, error).string();
-  const auto mount = mount_of(real);
-  const bool ours = !error && mount && mount->type == kSpillfsType;
+// Users name directories: one may lie on a mount of theirs that does not answer.
+void examine_directory(const std::string& directory, const Source& from, Findings& findings) {
+  bool writable = true;
+  const auto found = call_in_child(from.user, [&]() -> Result<std::string> {
+    std::error_code error;
+    std::string real = std::filesystem::weakly_canonical(directory, error).string();
+    if (error) return fail(error.value(), error.message());
+    const bool refused =
+        std::filesystem::exists(real, error) && !error && ::access(real.c_str(), W_OK | X_OK) != 0;
+    return (refused ? "-" : "+") + real;
+  });
+  if (found) writable = found->starts_with('+');
+  const auto mount = mount_of(found ? found->substr(1) : directory);
+  const bool ours = found && mount && mount->type == kSpillfsType;
   findings.push_back(
       {ours ? Level::kOk : Level::kFail, "ray",
-       fmt::format("{} has Ray spill to {}, which lies {} spillfs", from, directory,
+       fmt::format("{} has Ray spill to {}, which lies {} spillfs", from.name, directory,
                    ours ? "on" : "not on a"),
        ours ? "" : "give Ray the mountpoint: object_spilling_directory, before Ray starts"});
   // A directory that is not there yet Ray makes.
-  if (ours && std::filesystem::exists(real, error) && ::access(real.c_str(), W_OK | X_OK) != 0) {
-    findings.push_back({Level::kFail, "ray", "this user may not write to " + directory,
-                        "change its owner or mode, or mount with allow_other"});
+  if (ours && !writable) {
+    findings.push_back(
+        {Level::kFail, "ray",
+         fmt::format("{} may not write to {}", from.user ? "its user" : "this user", directory),
+         "change its owner or mode, or mount with allow_other"});
   }
 }
 
@@ -172,7 +196,7 @@ void examine_ray(const std::string& config, Findings& findings) {
     directories = running_ray();
   } else {
     const auto text = config_text(config);
-    if (!text || !add_config(*text, "the configuration given", directories)) {
+    if (!text || !add_config(*text, {.name = "the configuration given", .user = {}}, directories)) {
       findings.push_back(
           {Level::kFail, "ray",
            text ? "what --ray-config has is not Ray's object_spilling_config"

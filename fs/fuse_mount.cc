@@ -3,10 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/mount.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,6 +12,7 @@
 
 #include "fs/fuse_api.h"
 #include "fs/mount_table.h"
+#include "fs/pinned_mount.h"
 #include "storage/base/bytes.h"
 
 namespace spillfs::fs {
@@ -52,27 +49,8 @@ Result<Session> new_session(const std::string& source, AllowOther other,
   return session;
 }
 
-std::string read_ahead_file(const std::string& mountpoint) {
-  std::string device;
-  for (const MountEntry& entry : mount_table()) {
-    if (entry.where == mountpoint) device = entry.device;
-  }
+std::string read_ahead_file(const std::string& device) {
   return fmt::format("/sys/class/bdi/{}/read_ahead_kb", device);
-}
-
-Result<> run_fusermount(const std::string& mountpoint) {
-  std::array<std::string, 5> words{"fusermount3", "-u", "-z", "--", mountpoint};
-  std::array<char*, 6> argv{};
-  for (std::size_t i = 0; i < words.size(); ++i) argv.at(i) = words.at(i).data();
-  pid_t child = 0;
-  if (::posix_spawnp(&child, "fusermount3", nullptr, nullptr, argv.data(), environ) != 0) {
-    return fail(ENOENT, "fusermount3 is needed to unmount as an ordinary user");
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status != 0) return fail(EPERM, "fusermount3 could not unmount " + mountpoint);
-  return {};
 }
 
 }  // namespace
@@ -89,8 +67,8 @@ Result<Fd> mount_fuse(const std::string& mountpoint, const std::string& source, 
   return fuse;
 }
 
-Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes) {
-  const std::string name = read_ahead_file(mountpoint);
+Result<> set_read_ahead(const std::string& device, std::uint64_t bytes) {
+  const std::string name = read_ahead_file(device);
   const Fd file(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
   const std::string text = std::to_string(bytes / kKiB);
   if (!file || ::write(file.get(), text.data(), text.size()) < 0) {
@@ -101,15 +79,13 @@ Result<> set_read_ahead(const std::string& mountpoint, std::uint64_t bytes) {
 
 Result<std::uint64_t> read_ahead_of(const std::string& mountpoint) {
   std::uint64_t kib = 0;
-  const std::string name = read_ahead_file(mountpoint);
+  std::string device;
+  for (const MountEntry& entry : mount_table()) {
+    if (entry.where == mountpoint) device = entry.device;
+  }
+  const std::string name = read_ahead_file(device);
   if (!(std::ifstream(name) >> kib)) return fail(ENOENT, "read " + name);
   return kib * kKiB;
-}
-
-Result<> unmount_fuse(const std::string& mountpoint) {
-  if (::umount2(mountpoint.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return {};
-  if (errno != EPERM) return fail_errno(errno, "unmount " + mountpoint);
-  return run_fusermount(mountpoint);
 }
 
 bool is_mounted(const std::string& mountpoint) {
@@ -129,16 +105,9 @@ std::vector<std::string> all_mounts() {
 }
 
 Result<bool> clear_dead_mount(const std::string& mountpoint) {
-  if (!is_mounted(mountpoint)) return false;
-  const Fd root(::open(mountpoint.c_str(), O_PATH | O_CLOEXEC));
-  if (!root) return fail_errno(errno, "open " + mountpoint);
-  // Attributes may still come from the kernel's cache; statfs always asks.
-  struct statfs found {};
-  if (::fstatfs(root.get(), &found) == 0 || errno != ENOTCONN) return false;
-  const std::string exactly = fmt::format("/proc/self/fd/{}", root.get());
-  if (::umount2(exactly.c_str(), MNT_DETACH) == 0 || errno == EINVAL) return true;  // or gone
-  if (errno != EPERM) return fail_errno(errno, "unmount " + mountpoint);
-  SPILLFS_TRY(run_fusermount(mountpoint));
+  const auto mount = PinnedMount::at(mountpoint);
+  if (!mount || mount->is_strangers() || !mount->is_dead()) return false;
+  SPILLFS_TRY(mount->unmount());
   return true;
 }
 

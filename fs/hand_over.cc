@@ -32,6 +32,7 @@ nlohmann::json to_json(const HandOver& what) {
           {"init", what.init},
           {"boot", what.boot.id},
           {"boot_certain", what.boot.certain},
+          {"mount", {what.mount.id, what.mount.device, what.mount.unique}},
           {"supervisor", what.supervisor},
           {"worker", what.worker},
           {"fuse", what.fuse},
@@ -55,6 +56,13 @@ std::vector<GivenOption> options_of(const nlohmann::json& json) {
   return options;
 }
 
+// Earlier programs tell none.
+MountNumbers numbers_of(const nlohmann::json& json) {
+  if (!json.contains("mount")) return {};
+  const auto& numbers = json.at("mount");
+  return {.id = numbers.at(0), .device = numbers.at(1), .unique = numbers.at(2)};
+}
+
 HandOver from_json(const nlohmann::json& json) {
   return {.store = json.at("store"),
           .mountpoint = json.at("mountpoint"),
@@ -64,6 +72,7 @@ HandOver from_json(const nlohmann::json& json) {
           .program = json.at("program"),
           .init = json.at("init").get<std::vector<std::byte>>(),
           .boot = {.id = json.value("boot", ""), .certain = json.value("boot_certain", false)},
+          .mount = numbers_of(json),
           .supervisor = json.at("supervisor"),
           .worker = json.at("worker"),
           .fuse = json.at("fuse"),

@@ -9,6 +9,7 @@
 
 #include "fs/boot.h"
 #include "fs/options.h"
+#include "fs/own_mount.h"
 #include "storage/base/bytes.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
@@ -24,6 +25,7 @@ struct HandOver {
   std::string program;          // where the next one is looked for
   std::vector<std::byte> init;  // the kernel's INIT
   Boot boot;                    // empty: of an earlier program
+  MountNumbers mount;           // zeros from an earlier program
   int supervisor = 0;           // process ids
   int worker = 0;
   // Descriptors.

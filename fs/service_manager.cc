@@ -22,8 +22,8 @@
 #include <map>
 #include <string_view>
 
-#include "fs/fuse_mount.h"
 #include "fs/mountpoint.h"
+#include "fs/own_mount.h"
 
 namespace spillfs::fs {
 namespace {
@@ -233,12 +233,15 @@ Result<> check_it_is_wanted(const HandOver& what, const MountRequest& request) {
   return {};
 }
 
+OwnMount mount_of(const HandOver& what) {
+  return what.mount.id != 0 ? OwnMount(what.mount) : OwnMount::find(what.fuse, what.mountpoint);
+}
+
 Result<> check_it_is_there(const HandOver& what) {
   if (!is_connection(what.fuse)) return fail(EBADF, "its descriptor is not one of FUSE");
-  pollfd connection{.fd = what.fuse, .events = 0, .revents = 0};
-  if (!is_mounted(what.mountpoint) || ::poll(&connection, 1, 0) != 0) {
-    return fail(ESTALE, "it has ended");
-  }
+  const auto mount = mount_of(what).pin();
+  if (!mount || !is_connected(what.fuse)) return fail(ESTALE, "it has ended");
+  if (mount->path() != what.mountpoint) return fail(ESTALE, "it is on " + mount->path() + " now");
   return {};
 }
 
@@ -260,9 +263,10 @@ Result<KeptMount> to_mount(const Descriptors& passed, const MountRequest* reques
 // kept.
 void let_go(const Descriptors& passed, const std::string& mountpoint) {
   const auto what = to_hand_over(passed);
-  const std::string path = what ? what->mountpoint : mountpoint;
-  if (is_mounted(path)) {
-    if (auto done = unmount_fuse(path); !done) spdlog::error("{}", describe(done.error()));
+  if (const auto fuse = passed.find("fuse"); fuse != passed.end()) {
+    const int file = fuse->second.get();
+    const OwnMount mount = what ? mount_of(*what) : OwnMount::find(file, mountpoint);
+    if (auto done = mount.unmount(file); !done) spdlog::error("{}", describe(done.error()));
   }
   remove_descriptors();
 }

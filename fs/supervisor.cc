@@ -21,6 +21,7 @@
 #include "fs/fuse_mount.h"
 #include "fs/log.h"
 #include "fs/mount_request.h"
+#include "fs/own_mount.h"
 #include "fs/own_rights.h"
 #include "fs/process_identity.h"
 #include "fs/process_shield.h"
@@ -90,6 +91,7 @@ class Supervisor {
   Boot boot_;
   std::vector<std::byte> init_;
   Fd fuse_;
+  OwnMount mount_;
   Fd staging_;
   Fd open_files_;
   bool may_restart_ = false;
@@ -109,12 +111,14 @@ Result<> Supervisor::start() {
   raise_format();
   const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
   fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
+  mount_ = OwnMount::find(fuse_.get(), plan_.mountpoint);
+  if (mount_.numbers().id == 0) {
+    spdlog::warn("the mount is not on {} any more; it will have to be unmounted by hand",
+                 plan_.mountpoint);
+  }
   limit_supervisor();
   if (auto started = start_first_worker(); !started) {
-    fuse_.reset();
-    if (auto unmounted = unmount_fuse(plan_.mountpoint); !unmounted) {
-      spdlog::error("{}", describe(unmounted.error()));
-    }
+    if (auto ended = mount_.end(fuse_); !ended) spdlog::error("{}", describe(ended.error()));
     return started;
   }
   read_ahead();
@@ -132,7 +136,7 @@ void Supervisor::raise_format() {
 }
 
 void Supervisor::read_ahead() {
-  auto ahead = set_read_ahead(plan_.mountpoint, plan_.options.read_ahead);
+  auto ahead = set_read_ahead(mount_.numbers().device, plan_.options.read_ahead);
   if (!ahead) spdlog::info("read-ahead stays at the kernel's choice: {}", describe(ahead.error()));
 }
 
@@ -244,9 +248,7 @@ void Supervisor::stop(int signal) {
   if (signal == SIGTERM && !stopping_ && service_.keeps() && is_being_restarted()) return leave();
   stopping_ = true;
   service_.stopping();
-  if (auto done = unmount_fuse(plan_.mountpoint); !done && is_mounted(plan_.mountpoint)) {
-    spdlog::error("{}", describe(done.error()));
-  }
+  if (auto done = mount_.unmount(fuse_.get()); !done) spdlog::error("{}", describe(done.error()));
   worker_.signal(SIGTERM);
 }
 
@@ -290,6 +292,7 @@ HandOver Supervisor::hand_over() const {
           .program = program_,
           .init = init_,
           .boot = boot_,
+          .mount = mount_.numbers(),
           .supervisor = self_,
           .worker = worker_.pid(),
           .fuse = fuse_.get(),
@@ -369,6 +372,8 @@ Result<> Supervisor::go_on(const HandOver& what) {
   boot_ = what.boot.id.empty() ? this_boot() : what.boot;
   init_ = what.init;
   fuse_ = Fd(what.fuse);
+  mount_ = OwnMount(what.mount);
+  if (what.mount.id == 0) mount_ = OwnMount::find(what.fuse, what.mountpoint);
   staging_ = Fd(what.staging);
   open_files_ = Fd(what.open_files);
   counts_memory_ = Fd(what.counts);
@@ -388,12 +393,7 @@ Result<> Supervisor::go_on(const HandOver& what) {
 // The last copy of the descriptor goes with it, so whoever still waits for the mount is told.
 ExitCode Supervisor::end(const std::string& how) {
   service_.forget();
-  fuse_.reset();
-  if (!stopping_) {
-    if (auto cleared = clear_dead_mount(plan_.mountpoint); !cleared) {
-      spdlog::error("{}", describe(cleared.error()));
-    }
-  }
+  if (auto ended = mount_.end(fuse_); !ended) spdlog::error("{}", describe(ended.error()));
   if (how.empty()) return kExitSuccess;
   spdlog::critical("the worker of {} died ({}): the mount has ended, what was closed is kept",
                    plan_.mountpoint, how);

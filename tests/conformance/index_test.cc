@@ -366,7 +366,7 @@ TEST_P(IndexTest, NamesMatchAMap) {
 
 // More names of one hash than a bucket has room for, made and removed in an order of their own.
 TEST_P(IndexTest, NamesThatCollideAreAllMade) {
-  constexpr std::uint64_t kMany = 700;
+  constexpr std::uint64_t kMany = 400;
   const auto name = [](std::uint64_t i) { return fmt::format("name {}", i); };
   for (std::uint64_t i = 0; i < kMany; ++i) put(1, name(i), 10 + i);
   std::map<std::string, std::uint64_t> cookies;

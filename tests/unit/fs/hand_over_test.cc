@@ -18,6 +18,7 @@ HandOver some_hand_over() {
   what.store = "/store";
   what.config_file = "/etc/mount.toml";
   what.boot = {.id = "this one", .certain = true};
+  what.mount = {.id = 42, .device = "0:39", .unique = 0x100000000};
   what.options = {{.text = "quota=1GiB", .origin = "/etc/mount.toml:2"},
                   {.text = R"(data=/a\,b,threads=2)", .origin = std::string(kFromCommandLine)}};
   return what;
@@ -39,6 +40,7 @@ TEST(HandOver, KeepsOptionsAndWhereTheyWereGiven) {
   EXPECT_EQ(read->config_file, what.config_file);
   EXPECT_EQ(read->options, what.options);
   EXPECT_EQ(read->boot, what.boot);
+  EXPECT_EQ(read->mount, what.mount);
 }
 
 TEST(HandOver, OfAProgramBeforeConfigurationFilesIsUnderstood) {
@@ -49,12 +51,14 @@ TEST(HandOver, OfAProgramBeforeConfigurationFilesIsUnderstood) {
   json.erase("config_file");
   json.erase("boot");
   json.erase("boot_certain");
+  json.erase("mount");
   const Fd older(::memfd_create("older", MFD_CLOEXEC));
   const std::string text = json.dump();
   ASSERT_EQ(::write(older.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   const auto read = read_hand_over(older.get());
   ASSERT_TRUE(read) << read.error().context;
   EXPECT_EQ(read->config_file, "");
+  EXPECT_EQ(read->mount, MountNumbers{});
   EXPECT_THAT(read->options, ElementsAre(GivenOption{"quota=1GiB", "-o"},
                                          GivenOption{R"(data=/a\,b,threads=2)", "-o"}));
 }
