@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "fs/descriptor_info.h"
 #include "fs/live_mount.h"
@@ -15,7 +17,8 @@ namespace spillfs::fs {
 namespace {
 
 TEST(PinnedMount, OtherFileSystemsAndDirectoriesAreNone) {
-  for (const std::string path : {"/", "/proc", testing::TempDir().c_str(), "/nowhere", ""}) {
+  for (const std::string& path :
+       std::vector<std::string>{"/", "/proc", testing::TempDir(), "/nowhere", ""}) {
     EXPECT_EQ(PinnedMount::at(path).error().code, EINVAL) << path;
     EXPECT_EQ(trusted_mount(path).error().code, EINVAL) << path;
     EXPECT_EQ(read_control_text(path, "status"), "") << path;
