@@ -2,6 +2,7 @@
 #include "index/codec.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -24,14 +25,16 @@ std::string text_of(const Row& row) {
   return std::string(as_text(bytes_of(row)));
 }
 
-// Bytes before the text; rows of the first version end before `sealed_in`.
+// Bytes before the text; rows of earlier versions end before what they do not have.
 Result<std::size_t> fixed_part_of_inode(std::string_view value) {
   const auto version = value.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(value[0]);
-  if (version != kRowVersion && version != kInodeRowVersion && !value.empty()) {
+  constexpr std::array<std::size_t, kInodeRowVersion> kFixed{
+      offsetof(InodeRow, sealed_in), offsetof(InodeRow, metadata), sizeof(InodeRow)};
+  if (value.empty()) return fail(EIO, "inode row cut short");
+  if (version == 0 || version > kInodeRowVersion) {
     return fail(EIO, "inode row of an unknown version");
   }
-  const std::size_t fixed =
-      version == kRowVersion ? offsetof(InodeRow, sealed_in) : sizeof(InodeRow);
+  const std::size_t fixed = kFixed.at(version - 1U);
   if (value.size() < fixed) return fail(EIO, "inode row cut short");
   return fixed;
 }
@@ -121,7 +124,8 @@ std::string encode(const Inode& inode) {
                      .length = location.length,
                      .parent = number(inode.parent),
                      .entries = inode.entries,
-                     .sealed_in = number(inode.sealed_in)};
+                     .sealed_in = number(inode.sealed_in),
+                     .metadata = inode.metadata};
   return text_of(row) + inode.text;
 }
 
@@ -144,6 +148,7 @@ Result<Inode> decode_inode(InodeId id, std::string_view value) {
                .device = row.device,
                .size = row.size,
                .charged = row.charged,
+               .metadata = row.metadata,
                .accessed = {row.accessed, row.accessed_ns},
                .modified = {row.modified, row.modified_ns},
                .changed = {row.changed, row.changed_ns},

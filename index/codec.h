@@ -16,7 +16,8 @@
 namespace spillfs::index {
 
 inline constexpr std::uint8_t kRowVersion = 1;
-inline constexpr std::uint8_t kInodeRowVersion = 2;  // 1: without sealed_in
+// 1: without sealed_in and metadata; 2: without metadata
+inline constexpr std::uint8_t kInodeRowVersion = 3;
 // Rows of `meta`.
 inline constexpr const char* kSyncMarkKey = "sync mark";
 inline constexpr const char* kScrubMarkKey = "scrub mark";
@@ -70,8 +71,9 @@ struct InodeRow {
   std::uint64_t parent;
   std::uint64_t entries;
   std::uint64_t sealed_in;
+  std::uint64_t metadata;
 };
-static_assert(sizeof(InodeRow) == 160);
+static_assert(sizeof(InodeRow) == 168);
 static_assert(offsetof(InodeRow, mode) == 4);
 static_assert(offsetof(InodeRow, directory) == 20);
 static_assert(offsetof(InodeRow, device) == 24);
@@ -83,6 +85,7 @@ static_assert(offsetof(InodeRow, length) == 128);
 static_assert(offsetof(InodeRow, parent) == 136);
 static_assert(offsetof(InodeRow, entries) == 144);
 static_assert(offsetof(InodeRow, sealed_in) == 152);
+static_assert(offsetof(InodeRow, metadata) == 160);
 
 // A name's value; the name follows. An empty name keeps the place of a removed one in a bucket.
 struct DentryRow {
@@ -102,7 +105,8 @@ struct NameKeyRow {
 static_assert(sizeof(NameKeyRow) == 24);
 static_assert(offsetof(NameKeyRow, first) == 16);
 
-// Two numbers that are added to, by a merge: bytes and live of a segment, charged and inodes.
+// Two numbers that are added to, by a merge: bytes and live of a segment, charged and inodes of the
+// store, charged and metadata of a user.
 struct CounterRow {
   std::int64_t first;
   std::int64_t second;

@@ -37,9 +37,10 @@ struct Inode {
   std::uint32_t links = 0;  // names of a file; directories: 2 + subdirectories
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::uint64_t device = 0;   // st_rdev of a device node
-  std::uint64_t size = 0;     // st_size: bytes of a file or a symlink's target
-  std::uint64_t charged = 0;  // bytes of data directories this file counts for
+  std::uint64_t device = 0;    // st_rdev of a device node
+  std::uint64_t size = 0;      // st_size: bytes of a file or a symlink's target
+  std::uint64_t charged = 0;   // bytes of data directories this file counts for
+  std::uint64_t metadata = 0;  // bytes that its row, its names and xattrs count for
   Time accessed, modified, changed, born;
   Location location;
   bool sums_valid = false;  // the sums of its private segment are those of its bytes
@@ -142,7 +143,8 @@ struct Totals {
 
 struct UserTotal {
   std::uint32_t uid = 0;
-  std::int64_t charged = 0;  // bytes, over the inodes that this user owns
+  std::int64_t charged = 0;   // bytes, over the inodes that this user owns
+  std::int64_t metadata = 0;  // bytes, over the same
   friend bool operator==(const UserTotal&, const UserTotal&) = default;
 };
 

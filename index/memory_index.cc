@@ -87,7 +87,11 @@ Result<> MemoryIndex::commit(const Batch& batch) {
   if (batch.put_scrub_mark) scrub_mark_ = *batch.put_scrub_mark;
   totals_.charged += batch.totals.charged;
   totals_.inodes += batch.totals.inodes;
-  for (const UserTotal& user : batch.users) users_[user.uid] += user.charged;
+  for (const UserTotal& user : batch.users) {
+    UserTotal& total = users_.try_emplace(user.uid, UserTotal{.uid = user.uid}).first->second;
+    total.charged += user.charged;
+    total.metadata += user.metadata;
+  }
   return {};
 }
 
@@ -212,7 +216,7 @@ Result<Totals> MemoryIndex::totals() {
 Result<std::vector<UserTotal>> MemoryIndex::users() {
   MutexLock lock(mutex_);
   std::vector<UserTotal> found;
-  for (const auto& [uid, charged] : users_) found.push_back({.uid = uid, .charged = charged});
+  for (const auto& [uid, total] : users_) found.push_back(total);
   return found;
 }
 

@@ -64,7 +64,7 @@ class MemoryIndex final : public Index {
   std::set<std::pair<QueueKind, std::uint64_t>> queue_ GUARDED_BY(mutex_);
   std::map<RequestId, InodeId> replies_ GUARDED_BY(mutex_);
   Totals totals_ GUARDED_BY(mutex_);
-  std::map<std::uint32_t, std::int64_t> users_ GUARDED_BY(mutex_);  // charged
+  std::map<std::uint32_t, UserTotal> users_ GUARDED_BY(mutex_);
   SyncMark sync_mark_ GUARDED_BY(mutex_);
   ScrubMark scrub_mark_ GUARDED_BY(mutex_);
   std::map<Counter, std::uint64_t> counters_ GUARDED_BY(mutex_);

@@ -222,8 +222,8 @@ Result<> RocksdbIndex::add_totals(rocksdb::WriteBatch& rows, const Batch& batch)
     SPILLFS_TRY(result_of(rows.Merge(family(kMeta), kTotalsKey, encode(counters)), "add totals"));
   }
   for (const UserTotal& user : batch.users) {
-    if (user.charged == 0) continue;
-    const CounterRow counters{.first = user.charged, .second = 0};
+    if (user.charged == 0 && user.metadata == 0) continue;
+    const CounterRow counters{.first = user.charged, .second = user.metadata};
     const auto status = rows.Merge(family(kMeta), user_key(user.uid), encode(counters));
     SPILLFS_TRY(result_of(status, "add a user's total"));
   }

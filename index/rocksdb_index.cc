@@ -324,14 +324,15 @@ Result<Totals> RocksdbIndex::totals() {
 
 Result<std::vector<UserTotal>> RocksdbIndex::users() {
   std::vector<UserTotal> found;
-  return after_doing(scan(kMeta, kFirstUserKey, kBehindUserKeys,
-                          [&](std::string_view key, std::string_view value) -> Result<bool> {
-                            const std::uint32_t uid = SPILLFS_TRY(user_in(key));
-                            const CounterRow counters = SPILLFS_TRY(decode_counters(value));
-                            found.push_back({.uid = uid, .charged = counters.first});
-                            return true;
-                          }),
-                     found);
+  return after_doing(
+      scan(kMeta, kFirstUserKey, kBehindUserKeys,
+           [&](std::string_view key, std::string_view value) -> Result<bool> {
+             const std::uint32_t uid = SPILLFS_TRY(user_in(key));
+             const CounterRow counters = SPILLFS_TRY(decode_counters(value));
+             found.push_back({.uid = uid, .charged = counters.first, .metadata = counters.second});
+             return true;
+           }),
+      found);
 }
 
 Result<SyncMark> RocksdbIndex::sync_mark() {

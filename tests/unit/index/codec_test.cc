@@ -67,9 +67,21 @@ TEST(Codec, AnInodeOfTheFirstVersionIsOnDisk) {
   std::string row = encode(Inode{.id = InodeId{1}, .sealed_in = Epoch{9}, .text = "name"});
   EXPECT_EQ(decode_inode(InodeId{1}, row).value().sealed_in, Epoch{9});
   row[0] = kRowVersion;
-  row.erase(offsetof(InodeRow, sealed_in), sizeof(std::uint64_t));
+  row.erase(offsetof(InodeRow, sealed_in), sizeof(InodeRow) - offsetof(InodeRow, sealed_in));
   EXPECT_EQ(decode_inode(InodeId{1}, row).value().sealed_in, kOnDisk);
   EXPECT_EQ(decode_inode(InodeId{1}, row).value().text, "name");
+}
+
+TEST(Codec, AnInodeOfTheSecondVersionCountsForNoMetadata) {
+  std::string row =
+      encode(Inode{.id = InodeId{1}, .metadata = 1024, .sealed_in = Epoch{9}, .text = "name"});
+  EXPECT_EQ(decode_inode(InodeId{1}, row).value().metadata, 1024U);
+  row[0] = 2;
+  row.erase(offsetof(InodeRow, metadata), sizeof(std::uint64_t));
+  const Inode older = decode_inode(InodeId{1}, row).value();
+  EXPECT_EQ(older.metadata, 0U);
+  EXPECT_EQ(older.sealed_in, Epoch{9});
+  EXPECT_EQ(older.text, "name");
 }
 
 TEST(Codec, ASyncMarkIsWhatItWas) {
