@@ -100,7 +100,11 @@ class Device {
   // Whether someone may write the file now, through a descriptor or a mapping, our own included;
   // true where that can't be known.
   virtual Result<bool> may_be_written(const std::string& path) = 0;
+  // Without what reserve() keeps.
   virtual Result<DeviceSpace> space() = 0;
+  // Bytes of the file system that files leave free, because others need them: allocate() fails with
+  // ENOSPC before it takes them.
+  [[nodiscard]] virtual std::uint64_t reserve() const { return 0; }
   [[nodiscard]] virtual std::string name() const = 0;  // for messages
 };
 

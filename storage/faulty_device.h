@@ -73,6 +73,7 @@ class FaultyDevice final : public Device {
   Result<> sync_all() override;
   Result<bool> may_be_written(const std::string& path) override;
   Result<DeviceSpace> space() override;
+  [[nodiscard]] std::uint64_t reserve() const override { return inner_->reserve(); }
   [[nodiscard]] std::string name() const override { return "faulty " + inner_->name(); }
 
  private:

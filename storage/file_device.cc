@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -13,6 +16,8 @@
 #include <array>
 #include <climits>
 #include <csignal>
+#include <new>
+#include <span>
 #include <vector>
 
 #include "storage/base/mutex.h"
@@ -46,6 +51,31 @@ Result<DeviceSpace> space_of(int fd, const std::string& name, std::uint64_t rese
   const std::uint64_t free = found.f_bavail * found.f_frsize;
   return DeviceSpace{.total = found.f_blocks * found.f_frsize,
                      .free = free > reserve ? free - reserve : 0};
+}
+
+// How much of the range has blocks; less where the file system does not tell, or of a file in very
+// many pieces.
+std::uint64_t mapped_bytes(int fd, std::uint64_t offset, std::uint64_t length) {
+  constexpr std::size_t kExtents = 256;
+  constexpr int kCalls = 16;
+  std::vector<std::byte> memory(sizeof(fiemap) + kExtents * sizeof(fiemap_extent));
+  const std::uint64_t end = offset + length;
+  std::uint64_t mapped = 0;
+  for (int call = 0; call < kCalls && offset < end; ++call) {
+    auto* map = new (memory.data()) fiemap{};
+    map->fm_start = offset;
+    map->fm_length = end - offset;
+    map->fm_extent_count = kExtents;
+    if (::ioctl(fd, FS_IOC_FIEMAP, map) != 0 || map->fm_mapped_extents == 0) return mapped;
+    for (const fiemap_extent& extent : std::span(map->fm_extents, map->fm_mapped_extents)) {
+      const std::uint64_t from = std::max<std::uint64_t>(extent.fe_logical, offset);
+      const std::uint64_t to = std::min<std::uint64_t>(extent.fe_logical + extent.fe_length, end);
+      if (to > from) mapped += to - from;
+      offset = std::max(offset, to);
+      if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return mapped;
+    }
+  }
+  return mapped;
 }
 
 class OpenFile final : public File {
@@ -113,7 +143,7 @@ class OpenFile final : public File {
 
   Result<> allocate(AllocateMode mode, std::uint64_t offset, std::uint64_t length) override {
     const SlowWatch::Operation watched(watch_, "allocate", name_);
-    if (mode != AllocateMode::kPunchHole) SPILLFS_TRY(check_room(offset + length));
+    if (mode != AllocateMode::kPunchHole) SPILLFS_TRY(check_room(offset, length));
     int result = 0;
     do {
       result = ::fallocate(fd_.get(), fallocate_mode(mode), static_cast<off_t>(offset),
@@ -161,14 +191,12 @@ class OpenFile final : public File {
  private:
   static constexpr std::size_t kXattrMax = 64 * kKiB;
 
-  // Whether the file may have blocks up to `end`. Of a file with holes this asks for less than it
-  // may take.
-  Result<> check_room(std::uint64_t end) {
+  // Whether the file may have blocks for the range.
+  Result<> check_room(std::uint64_t offset, std::uint64_t length) {
     if (reserve_ == 0) return {};
-    const std::uint64_t allocated = SPILLFS_TRY(status()).allocated;
-    if (end <= allocated) return {};
     const DeviceSpace space = SPILLFS_TRY(space_of(fd_.get(), name_, reserve_));
-    if (end - allocated <= space.free) return {};
+    if (length <= space.free) return {};
+    if (length - mapped_bytes(fd_.get(), offset, length) <= space.free) return {};
     return fail(ENOSPC, fmt::format("allocate {}: what is left is for the index", name_));
   }
 

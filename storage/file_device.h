@@ -38,6 +38,7 @@ class FileDevice final : public Device {
   Result<> sync_all() override;
   Result<bool> may_be_written(const std::string& path) override;
   Result<DeviceSpace> space() override;
+  [[nodiscard]] std::uint64_t reserve() const override { return reserve_; }
   [[nodiscard]] std::string name() const override { return directory_.path(); }
 
  private:

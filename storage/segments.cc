@@ -106,6 +106,17 @@ Result<> SegmentStore::check_room(std::uint64_t bytes) {
   return {};
 }
 
+Result<> SegmentStore::check_room_in(DirectoryId directory, std::uint64_t bytes) {
+  const DeviceSpace room = SPILLFS_TRY(space(directory));
+  if (bytes <= room.free) return {};
+  return fail(ENOSPC, fmt::format("{} has no room for {} bytes", device(directory).name(), bytes));
+}
+
+bool SegmentStore::keeps_reserve() const {
+  return std::any_of(devices_.begin(), devices_.end(),
+                     [](const auto& device) { return device->reserve() != 0; });
+}
+
 Result<DirectoryId> SegmentStore::choose_last_resort() {
   std::optional<DirectoryId> best;
   std::uint64_t most = 0;

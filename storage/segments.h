@@ -78,6 +78,11 @@ class SegmentStore {
   // takes new segments: then this one is left out of new placements for a while. False: it is the
   // caller's to report.
   bool report_failure(DirectoryId directory, const Error& why);
+  // Whether `directory` has `bytes` to spare. ENOSPC where it has not: what is in the way of a
+  // write that takes blocks without asking for them (allocate() asks by itself).
+  Result<> check_room_in(DirectoryId directory, std::uint64_t bytes);
+  // Whether a directory leaves space for the index.
+  [[nodiscard]] bool keeps_reserve() const;
   // Whether it has failed lately.
   bool is_left_out(DirectoryId directory) EXCLUDES(mutex_);
   // At most ~100 ms old while there is plenty.

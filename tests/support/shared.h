@@ -35,6 +35,7 @@ class SharedDevice : public storage::Device {
     return inner_->may_be_written(path);
   }
   Result<storage::DeviceSpace> space() override { return inner_->space(); }
+  [[nodiscard]] std::uint64_t reserve() const override { return inner_->reserve(); }
   [[nodiscard]] std::string name() const override { return inner_->name(); }
 
  private:
