@@ -122,7 +122,8 @@ class Checker {
   Result<> check_inode(const index::Inode& inode) {
     ++report_.inodes;
     charged_ += static_cast<std::int64_t>(inode.charged);
-    users_[inode.uid] += static_cast<std::int64_t>(inode.charged);
+    users_[inode.uid].charged += static_cast<std::int64_t>(inode.charged);
+    users_[inode.uid].metadata += static_cast<std::int64_t>(inode.metadata);
     const std::uint64_t id = number(inode.id);
     const Names& names = names_[id];
     if (S_ISDIR(inode.mode)) {
@@ -265,9 +266,18 @@ class Checker {
     const auto users = SPILLFS_TRY(index_.users());
     for (const index::UserTotal& user : users) charged -= user.charged;
     if (charged != 0) return {};
-    for (const index::UserTotal& user : users) users_[user.uid] -= user.charged;
+    for (const index::UserTotal& user : users) {
+      users_[user.uid].charged -= user.charged;
+      users_[user.uid].metadata -= user.metadata;
+    }
     for (const auto& [uid, difference] : users_) {
-      if (difference != 0) found("of user {}'s bytes {} are not counted", uid, difference);
+      if (difference.charged != 0) {
+        found("of user {}'s bytes {} are not counted", uid, difference.charged);
+      }
+      if (difference.metadata != 0) {
+        found("of the bytes that user {}'s names and xattrs count for {} are not counted", uid,
+              difference.metadata);
+      }
     }
     return {};
   }
@@ -329,7 +339,7 @@ class Checker {
   CheckReport report_;
   std::vector<std::byte> chunk_;
   std::int64_t charged_ = 0;
-  std::unordered_map<std::uint32_t, std::int64_t> users_;  // charged
+  std::unordered_map<std::uint32_t, index::UserTotal> users_;
   std::unordered_set<std::uint64_t> queued_inodes_;
   std::unordered_set<std::uint64_t> queued_;  // segments
   std::unordered_set<std::uint64_t> rows_;    // segments of the index

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 namespace spillfs::fs {
 namespace {
@@ -70,6 +71,9 @@ struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size) {
   out.st_ctim = out.st_atim = out.st_mtim;
   return out;
 }
+
+ControlFiles::ControlFiles()
+    : shares_(kUserHandles, std::numeric_limits<std::uint64_t>::max(), ::geteuid()) {}
 
 void ControlFiles::add(std::string name, std::function<std::string()> text, ControlAccess access) {
   texts_.push_back({.name = std::move(name),
@@ -177,8 +181,12 @@ Result<std::shared_ptr<ControlFiles::Open>> ControlFiles::open_anew(InodeId id) 
   return opened;
 }
 
-Result<std::uint64_t> ControlFiles::open(InodeId id) {
-  auto opened = SPILLFS_TRY(open_anew(id));
+Result<std::uint64_t> ControlFiles::open(InodeId id, uid_t user) {
+  if (!shares_.take(user)) return fail(EMFILE, "the user has too many control files open");
+  auto made = open_anew(id);
+  if (!made) shares_.give_back(user);
+  auto opened = SPILLFS_TRY(std::move(made));
+  opened->user = user;
   MutexLock lock(mutex_);
   open_.emplace(next_handle_, std::move(opened));
   return next_handle_++;
@@ -193,6 +201,7 @@ Result<std::size_t> ControlFiles::read(InodeId id, std::uint64_t handle, Mutable
       return fail(EIO, "what this file reports on has ended with the process that did it");
     }
     auto anew = SPILLFS_TRY(open_anew(id));
+    shares_.restore(anew->user);
     MutexLock lock(mutex_);
     opened = open_.try_emplace(handle, std::move(anew)).first->second;
   }
@@ -226,6 +235,7 @@ void ControlFiles::release(std::uint64_t handle) {
   const auto found = open_.find(handle);
   if (found == open_.end()) return;
   closed = std::move(found->second);
+  shares_.give_back(closed->user);
   open_.erase(found);
 }
 

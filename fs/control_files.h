@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "fs/user_shares.h"
 #include "fs/volume.h"
 #include "storage/base/bytes.h"
 #include "storage/base/ids.h"
@@ -74,6 +75,8 @@ class ControlFolder {
 
 class ControlFiles {
  public:
+  ControlFiles();
+
   static constexpr std::string_view kFolderName = ".spillfs";
   static constexpr InodeId kFolder{std::uint64_t{1} << 62};
 
@@ -100,7 +103,9 @@ class ControlFiles {
 
   // Whether it may be open to write as well; who may is the kernel's to check.
   [[nodiscard]] bool takes_writes(InodeId id) const;
-  Result<std::uint64_t> open(InodeId id);
+  static constexpr std::uint64_t kUserHandles = 256;  // at a time, but root's and our own
+  // EMFILE when `user` has too many open.
+  Result<std::uint64_t> open(InodeId id, uid_t user = 0);
   // `id` is what the handle was opened on: a handle of a process before this one is opened anew.
   Result<std::size_t> read(InodeId id, std::uint64_t handle, MutableBytes into,
                            std::uint64_t offset);
@@ -121,6 +126,7 @@ class ControlFiles {
   struct Open {
     Mutex mutex;
     std::unique_ptr<ControlReader> reader GUARDED_BY(mutex);
+    uid_t user = 0;  // whose share it takes
   };
   static std::uint64_t first_handle();
   Result<const Text*> text(ControlId id) const;
@@ -130,6 +136,7 @@ class ControlFiles {
   Result<std::shared_ptr<Open>> open_anew(InodeId id);
   std::shared_ptr<Open> opened(std::uint64_t handle) EXCLUDES(mutex_);
 
+  UserShares shares_;
   std::vector<Text> texts_;
   std::vector<Folder> folders_;
   Mutex mutex_;

@@ -37,7 +37,7 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
     if (writes && !context_of(req).control->takes_writes(InodeId{id})) {
       return fail(EPERM, "this control file is read-only");
     }
-    return context_of(req).control->open(InodeId{id});
+    return context_of(req).control->open(InodeId{id}, caller_of(req).uid);
   };
   serve(req, "open", open, [&](fuse_req_t r, Result<std::uint64_t>& handle) {
     const fuse_file_info told = control_file(*handle, asked);
@@ -298,8 +298,13 @@ fuse_open_out raw_open(const Opened& opened) {
       break;
     case IoMode::kPassthrough:
       open.open_flags = kOpenPassthrough;
-      std::memcpy(&open.padding, &opened.backing, sizeof(open.padding));  // 7.40: backing_id
       break;
+    case IoMode::kMapped:
+      open.open_flags = kOpenPassthrough | FOPEN_DIRECT_IO;
+      break;
+  }
+  if (goes_past(opened.mode)) {
+    std::memcpy(&open.padding, &opened.backing, sizeof(open.padding));  // 7.40: backing_id
   }
   // The close of what can't write has nothing to tell; the kernel keeps the locks itself.
   if (!opened.may_write) open.open_flags |= FOPEN_NOFLUSH;

@@ -43,8 +43,8 @@ auto entry_again(fuse_req_t request) {
 
 template <class Call>
 void serve_entry(fuse_req_t request, Doing doing, Call call) {
-  serve(request, doing, only_once(once(request), call, entry_again(request)),
-        when_durable(doing, then_forget(once(request), kReplyEntry)));
+  serve_or_park(request, doing, only_once(once(request), call, entry_again(request)),
+                when_durable(doing, then_forget(once(request), kReplyEntry)));
 }
 
 // Of a change of names.
@@ -135,36 +135,39 @@ void op_readlink(fuse_req_t req, fuse_ino_t id) {
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  const auto make = [&](RequestId) -> Result<Attributes> {
-    if (ControlFiles::owns(InodeId{parent}, name)) return refused();
-    return volume_of(req).mknod(InodeId{parent}, name, mode, device, caller_of(req));
+  const auto make = [=, text = std::string(name), caller = caller_of(req),
+                     &volume = volume_of(req)](RequestId) -> Result<Attributes> {
+    if (ControlFiles::owns(InodeId{parent}, text)) return refused();
+    return volume.mknod(InodeId{parent}, text, mode, device, caller);
   };
   serve_entry(req, "mknod", make);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
-  const auto make = [&](RequestId) -> Result<Attributes> {
-    if (ControlFiles::owns(InodeId{parent}, name)) return refused();
-    return volume_of(req).mkdir(InodeId{parent}, name, mode, caller_of(req));
+  const auto make = [=, text = std::string(name), caller = caller_of(req),
+                     &volume = volume_of(req)](RequestId) -> Result<Attributes> {
+    if (ControlFiles::owns(InodeId{parent}, text)) return refused();
+    return volume.mkdir(InodeId{parent}, text, mode, caller);
   };
   serve_entry(req, "mkdir", make);
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
-  const auto make = [&](RequestId) -> Result<Attributes> {
-    if (ControlFiles::owns(InodeId{parent}, name)) return refused();
-    return volume_of(req).symlink(InodeId{parent}, name, target, caller_of(req));
+  const auto make = [=, text = std::string(name), to = std::string(target), caller = caller_of(req),
+                     &volume = volume_of(req)](RequestId) -> Result<Attributes> {
+    if (ControlFiles::owns(InodeId{parent}, text)) return refused();
+    return volume.symlink(InodeId{parent}, text, to, caller);
   };
   serve_entry(req, "symlink", make);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
-  const auto link = [=, text = std::string(name),
-                     &volume = volume_of(req)](RequestId request) -> Result<Attributes> {
+  const auto link = [=, text = std::string(name), caller = caller_of(req),
+                     &volume = volume_of(req)](RequestId) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id}) || ControlFiles::owns(InodeId{parent}, text)) {
       return refused();
     }
-    return volume.link(InodeId{id}, InodeId{parent}, text, request);
+    return volume.link(InodeId{id}, InodeId{parent}, text, caller);
   };
   serve_or_park(req, "link", only_once(once(req), link, entry_again(req)),
                 when_durable("link", then_forget(once(req), kReplyEntry)));
@@ -229,10 +232,13 @@ void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t si
 
 void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* value,
                  std::size_t size, int flags) {
-  serve_change(req, "setxattr", [&](RequestId request) -> Result<> {
+  const auto set = [=, text = std::string(name), bytes = std::string(value, size),
+                    &volume = volume_of(req)](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{id})) return refused();
-    return volume_of(req).set_xattr(InodeId{id}, name, {value, size}, flags, request);
-  });
+    return volume.set_xattr(InodeId{id}, text, bytes, flags, request);
+  };
+  serve_or_park(req, "setxattr", only_once(once(req), set, kDoneBefore),
+                then_forget(once(req), kReplyDone));
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {

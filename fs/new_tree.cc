@@ -7,6 +7,7 @@
 
 #include "fs/attributes.h"
 #include "fs/control_files.h"
+#include "fs/metadata_charge.h"
 
 namespace spillfs::fs {
 namespace {
@@ -17,6 +18,10 @@ constexpr const char* kLostFound = "/lost+found";
 std::pair<std::string, std::string> split(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+index::UserTotal metadata_of(const index::Inode& inode) {
+  return {.uid = inode.uid, .metadata = static_cast<std::int64_t>(inode.metadata)};
 }
 
 }  // namespace
@@ -50,6 +55,7 @@ Result<NewTree::Directories::iterator> NewTree::directory(const std::string& pat
                             .links = 2,
                             .uid = owner.uid,
                             .gid = owner.gid,
+                            .metadata = kRowCharge + kNameCharge,
                             .accessed = now,
                             .modified = now,
                             .changed = now,
@@ -60,7 +66,8 @@ Result<NewTree::Directories::iterator> NewTree::directory(const std::string& pat
                                .dentries = {{.parent = at->second.id,
                                              .name = *name,
                                              .target = std::pair(made.id, std::uint32_t{S_IFDIR})}},
-                               .totals = {.inodes = 1}}));
+                               .totals = {.inodes = 1},
+                               .users = {metadata_of(made)}}));
     ++at->second.entries;
     ++at->second.links;
     above += "/" + *name;
@@ -94,10 +101,12 @@ Result<> NewTree::add(const Place& at, index::Inode file, index::Batch batch) {
   index::Inode& parent = directories_.at(at.folder);
   file.parent = parent.id;
   file.text = at.name;
+  file.metadata += inode_charge(file) + kNameCharge;
   batch.dentries.push_back(
       {.parent = parent.id, .name = at.name, .target = std::pair(file.id, file.mode & S_IFMT)});
   batch.totals.inodes += 1;
   batch.totals.charged += static_cast<std::int64_t>(file.charged);
+  batch.users.push_back(metadata_of(file));
   batch.put_inodes.push_back(std::move(file));
   SPILLFS_TRY(index_.commit(batch));
   ++parent.entries;

@@ -12,7 +12,8 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x4e504f4c4c495053;  // "SPILLOPN"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;                 // with IoMode::kMapped
+constexpr std::uint32_t kOldestVersion = 2;           // a table begins as this one
 
 struct Header {
   std::uint64_t magic;
@@ -36,8 +37,8 @@ struct StoredHandle {
   std::uint64_t request;
   std::int32_t flags;
   std::uint32_t mode;
-  std::uint32_t uses;  // of this row, with this one; not 0 once it was used
-  std::uint32_t zero;
+  std::uint32_t uses;    // of this row, with this one; not 0 once it was used
+  std::uint32_t opener;  // uid; 0 in rows of versions that did not keep it
 };
 static_assert(sizeof(StoredHandle) == 32);
 static_assert(offsetof(StoredHandle, inode) == 0);
@@ -45,7 +46,7 @@ static_assert(offsetof(StoredHandle, request) == 8);
 static_assert(offsetof(StoredHandle, flags) == 16);
 static_assert(offsetof(StoredHandle, mode) == 20);
 static_assert(offsetof(StoredHandle, uses) == 24);
-static_assert(offsetof(StoredHandle, zero) == 28);
+static_assert(offsetof(StoredHandle, opener) == 28);
 
 struct StoredFile {
   std::uint64_t inode;
@@ -125,7 +126,8 @@ OpenHandle get_handle(StoredHandle& row) {
   return {.inode = InodeId{get(row.inode)},
           .request = RequestId{get(row.request)},
           .flags = get(row.flags),
-          .mode = static_cast<IoMode>(get(row.mode))};
+          .mode = static_cast<IoMode>(get(row.mode)),
+          .opener = get(row.opener)};
 }
 
 HandleId make_id(std::uint32_t row, std::uint32_t uses) {
@@ -152,7 +154,7 @@ Result<std::unique_ptr<OpenFiles>> OpenFiles::create(Fd memory) {
   auto table = SPILLFS_TRY(map(memory));
   Header& header = table->memory_->header;
   put(header.size, sizeof(Memory));
-  put(header.version, kVersion);
+  put(header.version, kOldestVersion);
   put(header.magic, kMagic);
   return table;
 }
@@ -188,7 +190,8 @@ OpenFiles::~OpenFiles() { ::munmap(memory_, sizeof(Memory)); }
 Result<> OpenFiles::check_header() const {
   Header& header = memory_->header;
   if (get(header.magic) != kMagic) return fail(EINVAL, "not a table of open files");
-  if (get(header.version) != kVersion || get(header.size) != sizeof(Memory)) {
+  const std::uint32_t version = get(header.version);
+  if (version < kOldestVersion || version > kVersion || get(header.size) != sizeof(Memory)) {
     return fail(EINVAL, "a table of open files of another version");
   }
   if (get(header.handles_used) > kMost || get(header.files_used) > kMost) {
@@ -227,12 +230,15 @@ Result<std::uint32_t> OpenFiles::take(FreeRows& free, std::uint32_t& used) {
 Result<HandleId> OpenFiles::add(const OpenHandle& handle) {
   const std::uint32_t index = SPILLFS_TRY(take(handles_, memory_->header.handles_used));
   StoredHandle& row = memory_->handles[index];
+  // From now on an earlier program, which would take the handle for another one, refuses the table.
+  if (handle.mode == IoMode::kMapped) put(memory_->header.version, kVersion);
   std::uint32_t uses = get(row.uses) + 1;
   if (uses == 0) uses = 1;
   put(row.uses, uses);
   put(row.request, static_cast<std::uint64_t>(handle.request));
   put(row.flags, handle.flags);
   put(row.mode, static_cast<std::uint32_t>(handle.mode));
+  put(row.opener, handle.opener);
   put(row.inode, number(handle.inode));
   return make_id(index, uses);
 }

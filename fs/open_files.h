@@ -42,7 +42,12 @@ enum class IoMode : std::uint8_t {
   kCached,       // through its page cache
   kDirect,       // each call is a request
   kPassthrough,  // by itself, on the backing file
+  kMapped,       // each call is a request, mappings are of the backing file
 };
+// Whether the backing file may be used without a request.
+constexpr bool goes_past(IoMode mode) {
+  return mode == IoMode::kPassthrough || mode == IoMode::kMapped;
+}
 
 // One open(2).
 struct OpenHandle {
@@ -50,6 +55,7 @@ struct OpenHandle {
   RequestId request = kNoRequest;
   int flags = 0;  // open(2)'s
   IoMode mode = IoMode::kCached;
+  uid_t opener = 0;  // whose share it takes
 
   friend bool operator==(const OpenHandle&, const OpenHandle&) = default;
 };

@@ -10,6 +10,7 @@
 
 #include "fs/age.h"
 #include "fs/metrics_address.h"
+#include "fs/open_files.h"
 #include "fs/options.h"
 
 namespace spillfs::fs {
@@ -59,15 +60,21 @@ Result<> set_index_reserve(MountOptions& options, std::string_view text) {
 
 constexpr OptionRange kThreads{.least = 1, .most = 64};
 
-Result<> set_threads(MountOptions& options, std::string_view text) {
+constexpr OptionRange kHandles{.least = 1, .most = OpenFiles::kMost};
+
+Result<std::uint64_t> parse_count(std::string_view text, OptionRange range) {
   std::uint64_t count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size() || count < kThreads.least ||
-      count > kThreads.most) {
-    return fail(EINVAL, fmt::format("'{}' is not a number from {} to {}", text, kThreads.least,
-                                    kThreads.most));
+  if (error != std::errc() || end != text.data() + text.size() || count < range.least ||
+      count > range.most) {
+    return fail(EINVAL,
+                fmt::format("'{}' is not a number from {} to {}", text, range.least, range.most));
   }
-  options.threads = count;
+  return count;
+}
+
+Result<> set_threads(MountOptions& options, std::string_view text) {
+  options.threads = SPILLFS_TRY(parse_count(text, kThreads));
   return {};
 }
 
@@ -261,6 +268,17 @@ std::vector<OptionSpec> space_options() {
                   "bytes that each user's files may hold, but root's and the daemon's; 0: any "
                   "number",
                   &O::user_quota),
+      {.name = "user_handles",
+       .kind = OptionKind::kCount,
+       .value = "N",
+       .fallback = "65536",
+       .help = "files that each user may have open at a time, but root and the daemon's user",
+       .set = [](O& o, std::string_view text) -> Result<> {
+         o.user_handles = SPILLFS_TRY(parse_count(text, kHandles));
+         return {};
+       },
+       .show = [](const O& o) { return std::to_string(o.user_handles); },
+       .range = kHandles},
       size_option("fuse_limit", "4MiB", "files up to this size share fused segments",
                   &O::fuse_limit, {0, kLargestFused}),
       size_option("segment_size", "64MiB", "size of a fused segment", &O::segment_size,

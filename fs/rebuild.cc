@@ -9,6 +9,7 @@
 #include <array>
 
 #include "fs/attributes.h"
+#include "fs/metadata_charge.h"
 #include "fs/new_tree.h"
 #include "fs/segment_claims.h"
 #include "storage/base/escaped.h"
@@ -172,6 +173,7 @@ class Rebuilder {
                         index::Batch& batch) {
     if (value.empty()) return;
     inode.has_xattrs = true;
+    inode.metadata += xattr_charge(name, value.size());
     batch.xattrs.push_back({.inode = inode.id, .name = name, .value = value});
   }
 

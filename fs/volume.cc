@@ -29,6 +29,8 @@ Volume::Volume(Parts parts, VolumeOptions options)
       write_pool_(options_.write_threads),
       space_(options_.quota),
       users_(options_.user_quota, ::geteuid()),
+      past_writers_(space_, users_, *segments_, ::geteuid()),
+      handle_shares_(options_.user_handles, OpenFiles::kMost, ::geteuid()),
       numbers_(*index_),
       fused_(*segments_, *index_, numbers_, space_),
       changed_files_(changed_files()),
@@ -124,8 +126,14 @@ Result<Volume::Handle> Volume::handle(HandleId id) {
 }
 
 Result<HandleId> Volume::add_handle(const Handle& handle, RequestId request) {
-  const HandleId id = SPILLFS_TRY(open_files_->add(
-      {.inode = handle.vnode->id, .request = request, .flags = handle.flags, .mode = handle.mode}));
+  if (!handle_shares_.take(handle.opener)) return fail(EMFILE, "the user has too many files open");
+  const auto added = open_files_->add({.inode = handle.vnode->id,
+                                       .request = request,
+                                       .flags = handle.flags,
+                                       .mode = handle.mode,
+                                       .opener = handle.opener});
+  if (!added) handle_shares_.give_back(handle.opener);
+  const HandleId id = SPILLFS_TRY(added);
   MutexLock lock(handles_mutex_);
   handles_.emplace(static_cast<std::uint64_t>(id), handle);
   return id;

@@ -31,13 +31,17 @@
 #include "fs/checksummer.h"
 #include "fs/damage.h"
 #include "fs/fused_segments.h"
+#include "fs/metadata_charge.h"
 #include "fs/numbers.h"
 #include "fs/open_files.h"
 #include "fs/prover.h"
+#include "fs/past_writers.h"
 #include "fs/sealed_bytes.h"
 #include "fs/space.h"
+#include "fs/staged_files.h"
 #include "fs/sync_epochs.h"
 #include "fs/syncer.h"
+#include "fs/user_shares.h"
 #include "fs/user_space.h"
 #include "fs/vnode.h"
 #include "fs/volume_types.h"
@@ -83,8 +87,9 @@ class Volume {
                            Caller caller);
   Result<Attributes> symlink(InodeId parent, std::string_view name, std::string_view target,
                              Caller caller);
-  Result<Attributes> link(InodeId id, InodeId parent, std::string_view name,
-                          RequestId request = kNoRequest);
+  // Of a file whose owner has a quota only the owner and root make further names (EPERM): each one
+  // counts for the owner, and keeps the file.
+  Result<Attributes> link(InodeId id, InodeId parent, std::string_view name, Caller caller = {});
   Result<> unlink(InodeId parent, std::string_view name, RequestId request = kNoRequest);
   Result<> rmdir(InodeId parent, std::string_view name, RequestId request = kNoRequest);
   // Removes a name, past the kernel: ENOENT where it is another inode's, EBUSY where that is in
@@ -193,7 +198,7 @@ class Volume {
 
   // What there is for `uid`, whom a quota may leave less than there is.
   Result<struct statvfs> statfs(uid_t uid = 0);
-  // The bytes that each user's files count for.
+  // The bytes that each user's files, names and xattrs count for.
   std::map<uid_t, std::uint64_t> users() { return users_.charged(); }
   // The bytes that all files count for.
   std::uint64_t charged() { return space_.charged(); }
@@ -255,6 +260,7 @@ class Volume {
     VnodeRef vnode;
     int flags = 0;  // open(2)'s
     IoMode mode = IoMode::kCached;
+    uid_t opener = 0;
   };
   // What a new inode is made of.
   struct Prototype {
@@ -307,8 +313,8 @@ class Volume {
   // With `only` ENOENT where the name is another inode's, EBUSY where it is used after all.
   Result<> remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
                   const std::optional<Unused>& only = std::nullopt);
-  static void drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
-                        index::Time now) REQUIRES_SHARED(vnode.mutex);
+  Result<MetadataCharge> drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
+                                   index::Time now) REQUIRES_SHARED(vnode.mutex);
   Result<> check_not_inside(const index::Inode& moved, InodeId directory);
   Result<> replace(const Renaming& on, const RenameNames& names)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
@@ -329,6 +335,7 @@ class Volume {
   // volume_files.cc
   Result<Opened> open_vnode(const VnodeRef& vnode, int flags, Caller caller) REQUIRES(vnode->mutex);
   void count_open(const VnodeRef& vnode, int flags, IoMode mode) REQUIRES(vnode->mutex);
+  Result<> check_handles(uid_t opener);
   void close_row(Vnode& vnode) REQUIRES(vnode.mutex);
   static Opened opened_as(const Vnode& vnode, HandleId id, const Handle& handle)
       REQUIRES_SHARED(vnode.mutex);
@@ -342,10 +349,15 @@ class Volume {
   Result<> write_at(Vnode& vnode, int flags, const Write& write) REQUIRES(vnode.mutex);
   Result<> stage(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   Result<> write_private(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
+  Result<> prepare_blocks(Vnode& vnode, const Write& write, std::uint64_t growth)
+      REQUIRES(vnode.mutex);
   void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> check_room_for_xattr(const Vnode& vnode, std::string_view name)
       REQUIRES_SHARED(vnode.mutex);
-  Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);  // volume_attributes.cc
+  // volume_attributes.cc
+  Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> put_xattr(const VnodeRef& vnode, index::Inode after, index::Batch::XattrChange change,
+                     RequestId request) REQUIRES(vnode->mutex);
   void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
 
   // volume_content.cc: where the bytes are
@@ -382,8 +394,10 @@ class Volume {
   // volume_passthrough.cc
   bool knows_pages(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   bool streams_past_us(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
-  Result<IoMode> choose_io_mode(Vnode& vnode, int flags) REQUIRES(vnode.mutex);
-  bool wants_passthrough(const Vnode& vnode, int flags) REQUIRES_SHARED(vnode.mutex);
+  Result<IoMode> choose_io_mode(Vnode& vnode, int flags, uid_t caller) REQUIRES(vnode.mutex);
+  bool wants_passthrough(const Vnode& vnode, int flags, uid_t caller) REQUIRES_SHARED(vnode.mutex);
+  Result<> make_dense(Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
+  bool stays_dense(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   Result<bool> lend(Vnode& vnode, int flags, const Kernel& kernel) REQUIRES(vnode.mutex);
   Result<> before_lending_for_writing(Vnode& vnode, const Kernel& kernel) REQUIRES(vnode.mutex);
   void take_back(Vnode& vnode) REQUIRES(vnode.mutex);
@@ -432,7 +446,11 @@ class Volume {
   void let_die(Vnode& vnode) REQUIRES(vnode.mutex);
   void revive(Vnode& vnode) REQUIRES(vnode.mutex);
   void change_owner(Vnode& vnode, uid_t to) REQUIRES(vnode.mutex);
-  static void count_for(uid_t uid, std::int64_t bytes, index::Batch& batch);
+  static void count_for(const index::UserTotal& user, index::Batch& batch);
+  // `inode` is about to be committed by `batch` with a metadata charge that was `before`: EDQUOT,
+  // ENOSPC, wait.
+  Result<MetadataCharge> charge_metadata(const index::Inode& inode, std::uint64_t before,
+                                         index::Batch& batch);
 
   // volume_durability.cc
   Result<> stamp(Vnode& vnode, index::Inode& sealed) REQUIRES(vnode.mutex);
@@ -476,6 +494,7 @@ class Volume {
   // volume_restore.cc: what the process before this one had open
   static OpenFile open_file_of(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   void publish(const Vnode& vnode) REQUIRES(vnode.mutex);
+  void note_staged(const Vnode& vnode) REQUIRES_SHARED(vnode.mutex);
   void publish_cut(const Vnode& vnode, std::uint64_t size) REQUIRES(vnode.mutex);
   Result<> restore();
   Result<VnodeRef> restore_file(OpenFiles::FileRow row, const OpenFile& file,
@@ -534,6 +553,9 @@ class Volume {
   const std::shared_ptr<VnodeTable> vnodes_ = std::make_shared<VnodeTable>();
   Space space_;
   UserSpace users_;
+  const PastWriters past_writers_;
+  UserShares handle_shares_;
+  StagedFiles staged_files_;
   Numbers numbers_;
   FusedSegments fused_;
   std::atomic<std::int64_t> inodes_{0};
@@ -564,6 +586,7 @@ class Volume {
   std::unordered_set<std::uint64_t> reverted_ GUARDED_BY(reclaim_mutex_);
   std::unordered_map<std::uint64_t, VnodeRef> passthrough_writers_ GUARDED_BY(reclaim_mutex_);
   std::unordered_set<std::uint64_t> lent_for_writing_ GUARDED_BY(reclaim_mutex_);  // segments
+  std::unordered_set<std::uint64_t> dense_ GUARDED_BY(reclaim_mutex_);  // of them, in kMapped mode
   std::shared_ptr<const Kernel> kernel_ GUARDED_BY(reclaim_mutex_) = std::make_shared<Kernel>();
   // Only the kernel knows which orphans it still holds.
   std::atomic<bool> kernel_unknown_{false};

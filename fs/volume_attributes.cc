@@ -65,8 +65,9 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
   after.changed = now;
   index::Batch batch{.put_inodes = {after}};
   const auto charged = static_cast<std::int64_t>(after.charged);
-  count_for(vnode->inode.uid, -charged, batch);
-  count_for(after.uid, charged, batch);
+  const auto metadata = static_cast<std::int64_t>(after.metadata);
+  count_for({.uid = vnode->inode.uid, .charged = -charged, .metadata = -metadata}, batch);
+  count_for({.uid = after.uid, .charged = charged, .metadata = metadata}, batch);
   SPILLFS_TRY(index_->commit(batch));
   change_owner(*vnode, after.uid);
   refresh(*vnode, std::move(after));
@@ -81,7 +82,15 @@ Result<> Volume::drop_capabilities(Vnode& vnode) {
   if (!vnode.inode.has_xattrs) return {};
   const auto found = SPILLFS_TRY(if_any(index_->xattr(vnode.id, kCapabilities), ENODATA));
   if (!found) return {};
-  return index_->commit({.xattrs = {{vnode.id, std::string(kCapabilities), std::nullopt}}});
+  index::Inode after = vnode.inode;
+  after.metadata = changed_charge(after.metadata, 0, xattr_charge(kCapabilities, found->size()));
+  index::Batch batch{.put_inodes = {after},
+                     .xattrs = {{vnode.id, std::string(kCapabilities), std::nullopt}}};
+  auto charge = SPILLFS_TRY(charge_metadata(after, vnode.inode.metadata, batch));
+  SPILLFS_TRY(index_->commit(batch));
+  charge.keep();
+  vnode.inode = std::move(after);
+  return {};
 }
 
 Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
@@ -117,12 +126,24 @@ Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view v
   if (!old) SPILLFS_TRY(check_room_for_xattr(*vnode, name));
   index::Inode after = vnode->inode;
   after.has_xattrs = true;
+  after.metadata = changed_charge(after.metadata, xattr_charge(name, value.size()),
+                                  old ? xattr_charge(name, old->size()) : 0);
+  return put_xattr(vnode, std::move(after), {id, std::string(name), std::string(value)}, request);
+}
+
+Result<> Volume::put_xattr(const VnodeRef& vnode, index::Inode after,
+                           index::Batch::XattrChange change, RequestId request) {
   after.changed = current_time();
-  index::Batch batch{.put_inodes = {after},
-                     .xattrs = {{id, std::string(name), std::string(value)}}};
-  SPILLFS_TRY(commit_answer(batch, request));
-  refresh(*vnode, std::move(after));
-  return {};
+  index::Batch batch{.put_inodes = {after}, .xattrs = {std::move(change)}};
+  revive(*vnode);
+  auto charge = charge_metadata(after, vnode->inode.metadata, batch);
+  auto done = charge ? commit_answer(batch, request) : Result<>(tl::unexpected(charge.error()));
+  if (done) {
+    charge->keep();
+    refresh(*vnode, std::move(after));
+  }
+  if (vnode->inode.links == 0) orphaned(vnode);
+  return done;
 }
 
 // What can't be listed is not taken, so that no list is longer.
@@ -153,13 +174,12 @@ Result<> Volume::remove_xattr(InodeId id, std::string_view name, RequestId reque
   if (is_own(name) && name != kHalfWrittenXattr) return fail(EPERM, "the xattr is spillfs' own");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
-  SPILLFS_TRY(index_->xattr(id, name));
+  const std::string old = SPILLFS_TRY(index_->xattr(id, name));
   index::Inode after = vnode->inode;
-  after.changed = current_time();
-  index::Batch batch{.put_inodes = {after}, .xattrs = {{id, std::string(name), std::nullopt}}};
-  SPILLFS_TRY(commit_answer(batch, request));
-  refresh(*vnode, std::move(after));
-  return {};
+  // What is our own was not charged.
+  const std::uint64_t charged = is_own(name) ? 0 : xattr_charge(name, old.size());
+  after.metadata = changed_charge(after.metadata, 0, charged);
+  return put_xattr(vnode, std::move(after), {id, std::string(name), std::nullopt}, request);
 }
 
 }  // namespace spillfs::fs

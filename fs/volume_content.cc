@@ -12,6 +12,7 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kBlock = 4096;
+constexpr std::size_t kEvictionTries = 8;  // others may hold those that come first
 
 }  // namespace
 
@@ -60,6 +61,7 @@ Result<> Volume::make_private(Vnode& vnode, Purpose purpose) {
   vnode.dirty = true;
   publish(vnode);  // before its bytes leave staging
   vnode.staged.reset();
+  note_staged(vnode);
   vnode.fused.reset();
   settle_private(vnode);
   return copied_up ? seal(vnode) : Result<>{};
@@ -136,24 +138,21 @@ Result<> Volume::before_change_in_place(Vnode& vnode, std::uint64_t keeps) {
   return index_->sync();
 }
 
-// Moves the largest staged file to a private segment; false when none can move now. `keep` is the
-// caller's own, whose lock it holds; others are only tried, so that no two wait for each other.
+// Moves the largest staged file of the user with most of the arena to a private segment; false when
+// none can move now. `keep` is the caller's own, whose lock it holds; others are only tried, so
+// that no two wait for each other.
 bool Volume::evict_largest(const Vnode& keep) {
-  VnodeRef largest;
-  std::uint64_t most = 0;
-  for (const VnodeRef& vnode : vnodes_->all()) {
-    if (vnode.get() == &keep || !vnode->mutex.try_lock()) continue;
-    if (vnode->staged != nullptr && vnode->size > most) {
-      largest = vnode;
-      most = vnode->size;
-    }
+  for (InodeId id : staged_files_.largest(kEvictionTries)) {
+    if (id == keep.id) continue;
+    const VnodeRef vnode = vnodes_->get(id);
+    if (!vnode->mutex.try_lock()) continue;
+    const bool moved =
+        vnode->staged != nullptr && make_private(*vnode, Purpose::kEvict).has_value();
+    if (vnode->staged == nullptr) staged_files_.note(id, vnode->inode.uid, 0);
     vnode->mutex.unlock();
+    if (moved) return true;
   }
-  if (largest == nullptr || !largest->mutex.try_lock()) return false;
-  const bool moved =
-      largest->staged != nullptr && make_private(*largest, Purpose::kEvict).has_value();
-  largest->mutex.unlock();
-  return moved;
+  return false;
 }
 
 // The charge of a private segment after an operation: what a stream will take once it is trimmed,

@@ -48,6 +48,7 @@ Result<std::uint64_t> range_end(std::uint64_t offset, std::uint64_t length) {
 Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                               Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
+  SPILLFS_TRY(check_handles(caller.uid));
   Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
   auto made = make(parent, name, prototype, caller);
   // Others may remove what is there and make it anew in between.
@@ -65,6 +66,7 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                       Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
+  SPILLFS_TRY(check_handles(caller.uid));
   const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
@@ -73,20 +75,24 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
     inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
   }
   inode.links = 0;
+  inode.metadata = inode_charge(inode);
   index::Batch batch{.put_inodes = {inode},
                      .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
                      .totals = {.inodes = 1}};
+  auto charge = SPILLFS_TRY(charge_metadata(inode, 0, batch));
   // Sent again it finds its handle, or nothing has come of it.
   const VnodeRef vnode =
       SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, std::nullopt, kNoRequest));
+  charge.keep();
   ExclusiveLock lock(vnode->mutex);
-  Opened opened = SPILLFS_TRY(open_vnode(vnode, flags, caller));
+  auto opened = open_vnode(vnode, flags, caller);
   orphaned(vnode);
   return opened;
 }
 
 Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
+  SPILLFS_TRY(check_handles(caller.uid));
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
@@ -95,6 +101,12 @@ Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
   if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well
   return open_vnode(vnode, flags, caller);
+}
+
+// Before anything is made or cut for an open that would then be refused.
+Result<> Volume::check_handles(uid_t opener) {
+  if (handle_shares_.has_room(opener)) return {};
+  return fail(EMFILE, "the user has too many files open");
 }
 
 Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller caller) {
@@ -106,8 +118,8 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller calle
     adopt(*vnode);
   }
   if (!vnode->row) vnode->row = SPILLFS_TRY(open_files_->add(open_file_of(*vnode)));
-  Handle handle{.vnode = vnode, .flags = flags};
-  auto mode = choose_io_mode(*vnode, flags);
+  Handle handle{.vnode = vnode, .flags = flags, .opener = caller.uid};
+  auto mode = choose_io_mode(*vnode, flags, caller.uid);
   if (mode) handle.mode = *mode;
   auto id =
       mode ? add_handle(handle, caller.request) : Result<HandleId>(tl::unexpected(mode.error()));
@@ -138,10 +150,13 @@ void Volume::count_open(const VnodeRef& vnode, int flags, IoMode mode) {
   ++vnode->opens;
   if (may_write(flags)) ++vnode->writers;
   if (mode == IoMode::kCached) ++vnode->cached;
-  if (mode == IoMode::kPassthrough) ++vnode->passthroughs;
-  if (mode == IoMode::kPassthrough && may_write(flags)) {
+  if (goes_past(mode)) ++vnode->passthroughs;
+  if (goes_past(mode) && may_write(flags)) {
     ++vnode->passthrough_writers;
     MutexLock lock(reclaim_mutex_);
+    if (mode == IoMode::kMapped && vnode->segment != nullptr) {
+      dense_.insert(number(vnode->segment->id()));
+    }
     passthrough_writers_[number(vnode->id)] = vnode;
     reclaim_wanted_.notify_all();  // the sweep begins
   }
@@ -233,13 +248,18 @@ Result<> Volume::write_private(Vnode& vnode, const Write& write) {
   }
   const bool grows = end > segment.length();
   const bool sparse = vnode.charged < round_up(segment.length(), kBlock);
-  std::uint64_t wanted = vnode.charged;
+  const std::uint64_t before = vnode.charged;
+  std::uint64_t wanted = before;
   if (sparse || (grows && offset > segment.length())) {
     wanted += round_up(from.size(), kBlock) + kBlock;
   } else if (grows) {
     wanted = std::max(wanted, round_up(end, kBlock));
   }
   SPILLFS_TRY(charge(vnode, wanted));
+  if (auto room = prepare_blocks(vnode, write, wanted - before); !room) {
+    settle_private(vnode);
+    return tl::unexpected(no_space(room.error()));
+  }
   vnode.dirty = true;
   forget_sums(vnode);
   const auto written = segment.write(from, offset, wait);
@@ -254,6 +274,17 @@ Result<> Volume::write_private(Vnode& vnode, const Write& write) {
   vnode.modified = vnode.changed = current_time();
   publish(vnode);
   return {};
+}
+
+// Before a write that may take `growth` bytes of new blocks. An append asks for its own.
+Result<> Volume::prepare_blocks(Vnode& vnode, const Write& write, std::uint64_t growth) {
+  const storage::PrivateSegment& segment = *vnode.segment;
+  const bool appends = segment.streaming() && write.offset == segment.length();
+  if (growth == 0 || appends) return {};
+  if (write.offset > segment.length() && stays_dense(vnode)) {
+    SPILLFS_TRY(make_dense(vnode, write.offset));
+  }
+  return segments_->check_room_in(segment.location().directory, growth);
 }
 
 void Volume::kill_privileges(Vnode& vnode) {
@@ -290,7 +321,8 @@ Result<> Volume::resize(Vnode& vnode, std::uint64_t size) {
     SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
     SPILLFS_TRY(before_change_in_place(vnode, size));
     publish_cut(vnode, size);  // the segment may be new
-    auto cut = vnode.segment->truncate(size);
+    auto cut = size > vnode.size && stays_dense(vnode) ? make_dense(vnode, size) : Result<>();
+    if (cut) cut = vnode.segment->truncate(size);
     // What the kernel reads or writes by itself takes no stream, and has no sums.
     const bool shared = vnode.backing != 0 || may_be_mapped(vnode.segment->id());
     if (cut && shared) cut = vnode.segment->stop_streaming();
@@ -320,6 +352,8 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   SPILLFS_TRY(before_change_in_place(vnode));
   if (how != storage::AllocateMode::kPunchHole) {
     SPILLFS_TRY(charge(vnode, vnode.charged + round_up(length, kBlock) + kBlock));
+  } else if (stays_dense(vnode)) {
+    return fail(EOPNOTSUPP, "no holes in a file that may be mapped past the daemon");
   }
   forget_sums(vnode);
   vnode.scanner.reset();
@@ -385,13 +419,13 @@ Result<> Volume::release(HandleId id) {
     MutexLock handles(handles_mutex_);
     handles_.erase(static_cast<std::uint64_t>(id));
   }
+  handle_shares_.give_back(open.opener);
   auto sealed = catch_up(*vnode);
   --vnode->opens;
   if (may_write(open.flags)) --vnode->writers;
   if (open.mode == IoMode::kCached) --vnode->cached;
-  if (open.mode == IoMode::kPassthrough) --vnode->passthroughs;
-  if (open.mode == IoMode::kPassthrough && may_write(open.flags) &&
-      --vnode->passthrough_writers == 0) {
+  if (goes_past(open.mode)) --vnode->passthroughs;
+  if (goes_past(open.mode) && may_write(open.flags) && --vnode->passthrough_writers == 0) {
     MutexLock reclaim(reclaim_mutex_);
     passthrough_writers_.erase(number(vnode->id));
   }

@@ -79,6 +79,8 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   touch(parent_after, inode.born);
   index::Batch batch{.dentries = {put_name(parent_after, name, inode)}, .totals = {.inodes = 1}};
   if (S_ISDIR(inode.mode)) note_creator(parent_after, inode, batch, caller);
+  inode.metadata = inode_charge(inode) + kNameCharge;
+  auto charge = SPILLFS_TRY(charge_metadata(inode, 0, batch));
   batch.put_inodes = {inode, parent_after};
   if (prototype.unsealed) {
     batch.put_queue.push_back({index::QueueKind::kUnsealed, number(inode.id)});
@@ -86,6 +88,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   std::optional<Home> home;
   if (prototype.unsealed) home = Home{.directory = parent, .parent = parent_after.parent};
   VnodeRef made = SPILLFS_TRY(commit_new(std::move(inode), batch, prototype, home, caller.request));
+  charge.keep();
   if (prototype.unsealed && !writes_whole_files(directory->inode.text, name).empty()) {
     ExclusiveLock made_lock(made->mutex);
     made->whole.watched = true;
@@ -133,8 +136,7 @@ Result<Attributes> Volume::symlink(InodeId parent, std::string_view name, std::s
   return get_attributes(made->id);
 }
 
-Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view name,
-                                RequestId request) {
+Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view name, Caller caller) {
   SPILLFS_TRY(check_name(name));
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   VnodeRef file = SPILLFS_TRY(acquire(id));
@@ -142,6 +144,10 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   if (S_ISDIR(file->inode.mode)) return fail(EPERM, "a directory has one name");
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
+  const uid_t owner = file->inode.uid;
+  if (users_.limits(owner) && caller.uid != owner && caller.uid != 0) {
+    return fail(EPERM, "a further name would count for its owner's quota");
+  }
   const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));
   if (found) return fail(EEXIST, "the name exists");
   // A name is only ever given to sealed bytes, so that a restart keeps the file under all of them.
@@ -150,6 +156,7 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   index::Inode parent_after = directory->inode;
   const bool orphan = after.links == 0;
   ++after.links;
+  after.metadata += kNameCharge;
   after.changed = current_time();
   rehome(after, parent_after, name);
   count_entry(parent_after, after, +1);
@@ -159,20 +166,30 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   if (orphan) {
     batch.erase_queue.push_back({index::QueueKind::kOrphan, number(id)});
   }
-  SPILLFS_TRY(commit_answer(batch, request, id));
+  revive(*file);
+  auto charge = charge_metadata(after, file->inode.metadata, batch);
+  auto done =
+      charge ? commit_answer(batch, caller.request, id) : Result<>(tl::unexpected(charge.error()));
+  if (!done && orphan) orphaned(file);
+  SPILLFS_TRY(done);
+  charge->keep();
   refresh(*directory, std::move(parent_after));
   refresh(*file, std::move(after));
-  revive(*file);
   return stat_of(*file);
 }
 
-void Volume::drop_link(const Vnode& vnode, index::Inode& after, index::Batch& batch,
-                       index::Time now) {
+Result<MetadataCharge> Volume::drop_link(const Vnode& vnode, index::Inode& after,
+                                         index::Batch& batch, index::Time now) {
   after.links = S_ISDIR(after.mode) ? 0 : after.links - 1;
   after.changed = now;
-  if (after.links != 0) return;
-  batch.put_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
-  if (vnode.unsealed) batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
+  after.metadata = changed_charge(after.metadata, 0, kNameCharge);
+  if (after.links == 0) {
+    batch.put_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
+    if (vnode.unsealed) {
+      batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
+    }
+  }
+  return charge_metadata(after, vnode.inode.metadata, batch);
 }
 
 Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, RequestId request,
@@ -194,11 +211,12 @@ Result<> Volume::remove(InodeId parent, std::string_view name, Removal removal, 
     index::Inode parent_after = directory->inode;
     index::Batch batch;
     count_entry(parent_after, after, -1);
-    drop_link(*node, after, batch, current_time());
+    auto charge = SPILLFS_TRY(drop_link(*node, after, batch, current_time()));
     touch(parent_after, after.changed);
     batch.put_inodes = {after, parent_after};
     batch.dentries = {drop_name(parent_after, name)};
     SPILLFS_TRY(commit_answer(batch, request));
+    charge.keep();
     refresh(*directory, std::move(parent_after));
     refresh(*node, std::move(after));
     if (node->inode.links == 0) orphaned(node);

@@ -13,16 +13,26 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kRoomForStreams = 8 * kGiB;  // nothing stops one before the disk is full
+constexpr std::uint64_t kBlock = 4096;
 
 }  // namespace
 
 // The first live open of an inode fixes how the kernel does its I/O: once it is passthrough every
-// open has to be, and beside a cached one none can be. A direct one goes with both.
-Result<IoMode> Volume::choose_io_mode(Vnode& vnode, int flags) {
+// open has to be, and beside a cached one none can be. A direct one goes with both. Of a file that
+// is lent to readers a writer who may not write past us gets the backing file for its mappings
+// only: those add no byte to a file without holes.
+Result<IoMode> Volume::choose_io_mode(Vnode& vnode, int flags, uid_t caller) {
   const auto kernel = kernel_side();
   if (vnode.backing != 0 ||
-      (kernel->lend && vnode.cached == 0 && wants_passthrough(vnode, flags))) {
-    if (SPILLFS_TRY(lend(vnode, flags, *kernel))) return IoMode::kPassthrough;
+      (kernel->lend && vnode.cached == 0 && wants_passthrough(vnode, flags, caller))) {
+    const bool past = !may_write(flags) || past_writers_.may_write(vnode.inode.uid, caller);
+    if (SPILLFS_TRY(lend(vnode, flags, *kernel))) {
+      if (past) return IoMode::kPassthrough;
+      if (auto dense = make_dense(vnode, vnode.size); !dense) {
+        return tl::unexpected(no_space(dense.error()));
+      }
+      return IoMode::kMapped;
+    }
   }
   const bool only_writes = (flags & O_ACCMODE) == O_WRONLY;
   return only_writes && kernel->direct_writes ? IoMode::kDirect : IoMode::kCached;
@@ -35,13 +45,11 @@ bool Volume::knows_pages(const Vnode& vnode) {
 }
 
 // Whether a writer's stream of new bytes goes to a new file's page cache without us, as fast as the
-// disk's own file system takes it. Where memory is tight, space is, or there is a quota to keep (of
-// the store or of the file's owner), the bytes come through us, and so do those of files that will
-// be small.
+// disk's own file system takes it. Where memory is tight, or space is, the bytes come through us,
+// and so do those of files that will be small.
 bool Volume::streams_past_us(const Vnode& vnode) {
   if (vnode.opens != 0 || vnode.segment != nullptr) return false;
   if (!vnode.home || !sizes_.expects_large(*vnode.home)) return false;
-  if (options_.quota != 0 || users_.limits(vnode.inode.uid)) return false;
   if (!segments_->check_room(kRoomForStreams)) return false;
   return !options_.write_directly || !options_.write_directly(vnode.writer);
 }
@@ -49,15 +57,19 @@ bool Volume::streams_past_us(const Vnode& vnode) {
 // Readers of what is sealed in a private segment; whoever reads and writes in any order, unless
 // the file is small so far; streams that will be large. Not of a file that runs as its owner: that
 // ends with a write of somebody else's, of which the kernel tells only who serves it.
-bool Volume::wants_passthrough(const Vnode& vnode, int flags) {
+// Where quotas or a reserve bind a file's writers a sparse one is not lent to readers either: then
+// a writer beside them would have to be refused its holes.
+bool Volume::wants_passthrough(const Vnode& vnode, int flags, uid_t caller) {
   if ((vnode.inode.mode & (S_ISUID | S_ISGID)) != 0) return false;
   if (!may_write(flags)) {
+    if (past_writers_.binds(vnode.inode.uid) && vnode.charged < vnode.size) return false;
     return is_private(vnode) && vnode.size != 0 && !vnode.dirty && !vnode.unsealed;
   }
+  if (!past_writers_.may_write(vnode.inode.uid, caller)) return false;
   const bool in_order = (flags & O_ACCMODE) == O_WRONLY && (flags & O_DIRECT) == 0;
   const bool is_empty = vnode.size == 0 && vnode.staged == nullptr && vnode.fused == nullptr;
   if (in_order) return is_empty && streams_past_us(vnode);
-  return users_.left(vnode.inode.uid) != 0 && (is_empty || is_private(vnode));
+  return is_empty || is_private(vnode);
 }
 
 // False when the kernel does not take the file, or it gets no segment for want of space: then it
@@ -97,6 +109,25 @@ Result<> Volume::before_lending_for_writing(Vnode& vnode, const Kernel& kernel) 
   // A mapping is written without the kernel's notice: it must not believe what it has.
   if (kernel.drop_attributes) kernel.drop_attributes(vnode.id);
   return {};
+}
+
+// Whether a mapping that no quota stops might fill the file's holes: it is to have none.
+bool Volume::stays_dense(const Vnode& vnode) {
+  if (vnode.segment == nullptr) return false;
+  MutexLock lock(reclaim_mutex_);
+  return dense_.contains(number(vnode.segment->id()));
+}
+
+// Gives the file, up to `size`, all its blocks, which are charged before. A disk that can't is no
+// hindrance: it writes no block in place either.
+Result<> Volume::make_dense(Vnode& vnode, std::uint64_t size) {
+  const std::uint64_t wanted = round_up(size, kBlock);
+  if (size == 0) return {};
+  if (vnode.charged < wanted) SPILLFS_TRY(charge(vnode, wanted));
+  const auto filled = vnode.segment->allocate(storage::AllocateMode::kKeepSize, 0, size);
+  settle_private(vnode);
+  const bool cannot = !filled && filled.error().code == EOPNOTSUPP;
+  return cannot ? Result<>() : filled;
 }
 
 void Volume::take_back(Vnode& vnode) {
@@ -139,7 +170,7 @@ Result<> Volume::catch_up_with_writers(Vnode& vnode) {
   return catch_up(vnode);
 }
 
-// So that the quota knows of passthrough writers that do not close. True while there are any.
+// So that the totals know of passthrough writers that do not close. True while there are any.
 bool Volume::sweep() {
   std::vector<VnodeRef> writers;
   {

@@ -169,7 +169,10 @@ void Volume::erase_orphan(const Vnode& vnode, index::Batch& batch) {
   batch.erase_queue.push_back({index::QueueKind::kOrphan, number(vnode.id)});
   batch.totals.charged -= static_cast<std::int64_t>(vnode.inode.charged);
   --batch.totals.inodes;
-  count_for(vnode.inode.uid, -static_cast<std::int64_t>(vnode.inode.charged), batch);
+  count_for({.uid = vnode.inode.uid,
+             .charged = -static_cast<std::int64_t>(vnode.inode.charged),
+             .metadata = -static_cast<std::int64_t>(vnode.inode.metadata)},
+            batch);
   release_location(vnode.inode, batch);
   const SegmentId unnamed = unnamed_segment(vnode);
   if (unnamed == kNoSegment) return;
@@ -189,14 +192,17 @@ void Volume::bury(Vnode& vnode) {
     segment = location.segment;
   }
   // The bytes of a private segment stay dead until it is freed, those of a record count among its
-  // segment's.
+  // segment's. The rows are gone.
+  const std::uint64_t rows = std::min(vnode.inode.metadata, vnode.dead);
   if (segment != kNoSegment) {
+    space_.reclaimed(rows);
     MutexLock reclaim(reclaim_mutex_);
-    dead_private_[number(segment)] = vnode.dead;
+    dead_private_[number(segment)] = vnode.dead - rows;
   } else {
     space_.reclaimed(vnode.dead);
   }
   vnode.staged.reset();
+  note_staged(vnode);
   vnode.segment.reset();
   vnode.fused.reset();
   vnode.loaded = false;  // whoever finds it from now on asks the index
@@ -236,6 +242,7 @@ Result<> Volume::free_segment(SegmentId id) {
   } else {
     MutexLock lock(reclaim_mutex_);
     lent_for_writing_.erase(number(id));
+    dense_.erase(number(id));
     const auto dead = dead_private_.extract(number(id));
     if (!dead.empty()) space_.reclaimed(dead.mapped());
   }

@@ -50,6 +50,9 @@ Result<> Volume::recover_unsealed(const index::QueueEntry& entry) {
     if (inode->has_xattrs) batch.erase_xattrs = {InodeId{entry.id}};
     batch.dentries = {{.parent = inode->parent, .name = inode->text, .target = std::nullopt}};
     batch.totals.inodes = -1;
+    count_for({.uid = inode->uid, .metadata = -static_cast<std::int64_t>(inode->metadata)}, batch);
+    users_.settle(inode->uid, inode->metadata, 0);
+    space_.settle(inode->metadata, 0);
     --inodes_;
   }
   return index_->commit(batch);

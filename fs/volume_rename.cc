@@ -103,15 +103,17 @@ Result<> Volume::replace(const Renaming& on, const RenameNames& names) {
   batch.dentries = {entry(ends.from.id, names.from, nullptr),
                     entry(ends.to().id, names.to, &moved)};
   index::Inode replaced;
+  std::optional<MetadataCharge> charge;
   if (on.target != nullptr) {
     replaced = on.target->inode;
     --ends.to().entries;
     if (S_ISDIR(replaced.mode)) --ends.to().links;
-    drop_link(*on.target, replaced, batch, moved.changed);
+    charge.emplace(SPILLFS_TRY(drop_link(*on.target, replaced, batch, moved.changed)));
     batch.put_inodes.push_back(replaced);
   }
   SPILLFS_TRY(commit_rename(on, batch, ends.from, ends.to(), moved));
   if (on.target != nullptr) {
+    charge->keep();
     refresh(*on.target, std::move(replaced));
     if (on.target->inode.links == 0) orphaned(on.target);
   }

@@ -45,7 +45,12 @@ OpenFile Volume::open_file_of(const Vnode& vnode) {
 // The next worker will know the file as it is now. What grows is published after the bytes are
 // there, what is cut before they go.
 void Volume::publish(const Vnode& vnode) {
+  note_staged(vnode);
   if (vnode.row) open_files_->update(*vnode.row, open_file_of(vnode));
+}
+
+void Volume::note_staged(const Vnode& vnode) {
+  staged_files_.note(vnode.id, vnode.inode.uid, vnode.staged != nullptr ? vnode.staged->size() : 0);
 }
 
 void Volume::publish_cut(const Vnode& vnode, std::uint64_t size) {
@@ -161,9 +166,11 @@ Result<> Volume::restore_handle(HandleId id, const OpenHandle& open) {
   ExclusiveLock lock(vnode->mutex);
   if (!vnode->row) return fail(EIO, "its file is not known");
   count_open(vnode, open.flags, open.mode);
+  handle_shares_.restore(open.opener);
   MutexLock handles(handles_mutex_);
-  handles_.emplace(static_cast<std::uint64_t>(id),
-                   Handle{.vnode = vnode, .flags = open.flags, .mode = open.mode});
+  handles_.emplace(
+      static_cast<std::uint64_t>(id),
+      Handle{.vnode = vnode, .flags = open.flags, .mode = open.mode, .opener = open.opener});
   restored_[number(open.request)] = id;
   return {};
 }

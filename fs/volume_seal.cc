@@ -28,6 +28,7 @@ Result<> Volume::seal_named(Vnode& vnode) {
     sealed.location = {};
     sealed.entries = 0;
     vnode.staged.reset();
+    note_staged(vnode);
   }
   return commit_seal(vnode, std::move(sealed), {});
 }
@@ -49,6 +50,7 @@ Result<> Volume::seal_staged(Vnode& vnode) {
   }
   fused_.commit(location);
   vnode.staged.reset();
+  note_staged(vnode);
   return open_content(vnode);
 }
 
@@ -87,7 +89,7 @@ Result<> Volume::commit_seal(Vnode& vnode, index::Inode sealed, index::Batch bat
   batch.put_inodes.push_back(sealed);
   const auto grown = static_cast<std::int64_t>(sealed.charged - before.charged);
   batch.totals.charged += grown;
-  count_for(sealed.uid, grown, batch);
+  count_for({.uid = sealed.uid, .charged = grown}, batch);
   if (vnode.unsealed) {
     batch.erase_queue.push_back({index::QueueKind::kUnsealed, number(vnode.id)});
   }

@@ -71,6 +71,9 @@ struct DirectoryEntry {
 struct VolumeOptions {
   std::uint64_t quota = 0;       // bytes; 0: what the data directories hold
   std::uint64_t user_quota = 0;  // bytes of a user's files, but root's and ours; 0: any number
+  std::uint64_t user_handles = OpenFiles::kMost;  // that a user, but root and we, has open
+  // Whether there is room for more names and xattrs, ENOSPC where not. Not set: always.
+  std::function<Result<>()> index_room;
   std::uint64_t fuse_limit = 4 * kMiB;
   bool reclaim_in_background = true;  // false: only when reclaim_now() is called
   // Whether the bytes that process `writer` streams into a new private segment go to disk past the

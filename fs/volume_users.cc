@@ -12,16 +12,24 @@ namespace {
 
 constexpr std::size_t kPage = 1000;
 
+using Totals = std::map<uid_t, index::UserTotal>;
+
+index::UserTotal& total_of(uid_t uid, Totals& totals) {
+  return totals.try_emplace(uid, index::UserTotal{.uid = uid}).first->second;
+}
+
 // What the users own, counted inode by inode: for a store that was used by a version that did not
 // keep that.
-Result<std::map<uid_t, std::int64_t>> count_users(index::Index& index) {
-  std::map<uid_t, std::int64_t> charged;
+Result<Totals> count_users(index::Index& index) {
+  Totals totals;
   InodeId after{};
   for (;;) {
     const auto page = SPILLFS_TRY(index.inodes(after, kPage));
-    if (page.empty()) return charged;
+    if (page.empty()) return totals;
     for (const index::Inode& inode : page) {
-      charged[inode.uid] += static_cast<std::int64_t>(inode.charged);
+      index::UserTotal& total = total_of(inode.uid, totals);
+      total.charged += static_cast<std::int64_t>(inode.charged);
+      total.metadata += static_cast<std::int64_t>(inode.metadata);
     }
     after = page.back().id;
   }
@@ -29,16 +37,20 @@ Result<std::map<uid_t, std::int64_t>> count_users(index::Index& index) {
 
 Result<std::vector<index::UserTotal>> counted_anew(index::Index& index,
                                                    const std::vector<index::UserTotal>& known) {
-  const auto charged = SPILLFS_TRY(count_users(index));
-  auto missing = charged;
-  for (const index::UserTotal& user : known) missing[user.uid] -= user.charged;
+  const Totals counted = SPILLFS_TRY(count_users(index));
+  Totals missing = counted;
+  for (const index::UserTotal& user : known) {
+    index::UserTotal& total = total_of(user.uid, missing);
+    total.charged -= user.charged;
+    total.metadata -= user.metadata;
+  }
   index::Batch batch;
-  for (const auto& [uid, bytes] : missing) {
-    if (bytes != 0) batch.users.push_back({.uid = uid, .charged = bytes});
+  for (const auto& [uid, total] : missing) {
+    if (total != index::UserTotal{.uid = uid}) batch.users.push_back(total);
   }
   SPILLFS_TRY(index.commit(batch));
   std::vector<index::UserTotal> users;
-  for (const auto& [uid, bytes] : charged) users.push_back({.uid = uid, .charged = bytes});
+  for (const auto& [uid, total] : counted) users.push_back(total);
   return users;
 }
 
@@ -58,7 +70,10 @@ Result<> Volume::recover_users(std::int64_t charged) {
     }
   }
   for (const index::UserTotal& user : users) {
-    users_.settle(user.uid, 0, static_cast<std::uint64_t>(std::max<std::int64_t>(0, user.charged)));
+    const auto metadata = static_cast<std::uint64_t>(std::max<std::int64_t>(0, user.metadata));
+    const auto bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(0, user.charged));
+    users_.settle(user.uid, 0, bytes + metadata);
+    space_.settle(0, metadata);
   }
   return {};
 }
@@ -82,7 +97,7 @@ void Volume::settle_charge(Vnode& vnode, std::uint64_t bytes) {
 }
 
 void Volume::let_die(Vnode& vnode) {
-  vnode.dead = vnode.charged;
+  vnode.dead = vnode.charged + vnode.inode.metadata;
   users_.die(vnode.inode.uid, vnode.dead);
   space_.die(vnode.dead);
 }
@@ -98,20 +113,32 @@ void Volume::revive(Vnode& vnode) {
 // `vnode` is about to have another owner. The charge goes with it, whatever quota that one has:
 // only who may do without quotas can give a file away.
 void Volume::change_owner(Vnode& vnode, uid_t to) {
+  const std::uint64_t all = vnode.charged + vnode.inode.metadata;
   users_.revive(vnode.inode.uid, vnode.dead);
-  users_.settle(vnode.inode.uid, vnode.charged, 0);
-  users_.settle(to, 0, vnode.charged);
+  users_.settle(vnode.inode.uid, all, 0);
+  users_.settle(to, 0, all);
   users_.die(to, vnode.dead);
 }
 
-void Volume::count_for(uid_t uid, std::int64_t bytes, index::Batch& batch) {
+void Volume::count_for(const index::UserTotal& user, index::Batch& batch) {
   const auto same = std::find_if(batch.users.begin(), batch.users.end(),
-                                 [uid](const auto& user) { return user.uid == uid; });
+                                 [&](const auto& other) { return other.uid == user.uid; });
   if (same == batch.users.end()) {
-    batch.users.push_back({.uid = uid, .charged = bytes});
+    batch.users.push_back(user);
   } else {
-    same->charged += bytes;
+    same->charged += user.charged;
+    same->metadata += user.metadata;
   }
+}
+
+Result<MetadataCharge> Volume::charge_metadata(const index::Inode& inode, std::uint64_t before,
+                                               index::Batch& batch) {
+  if (options_.index_room && inode.metadata > before) SPILLFS_TRY(options_.index_room());
+  count_for({.uid = inode.uid, .metadata = static_cast<std::int64_t>(inode.metadata - before)},
+            batch);
+  auto charge = MetadataCharge::take(users_, space_, inode.uid, before, inode.metadata);
+  if (!charge) return tl::unexpected(over_quota(charge.error()));
+  return charge;
 }
 
 }  // namespace spillfs::fs

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "fs/fuse_session.h"
 #include "fs/guarded.h"
 #include "fs/heartbeat.h"
+#include "fs/index_room.h"
 #include "fs/memory_pressure.h"
 #include "fs/metrics.h"
 #include "fs/metrics_file.h"
@@ -63,10 +65,26 @@ constexpr std::chrono::seconds kChecksumDelay{5};
 // So that after a loss of power there is not too much to look at; most is on disk by then.
 constexpr std::chrono::minutes kSyncEvery{5};
 
+// No user may take all descriptors of this process, of which a file takes up to two.
+std::uint64_t handles_of_user(const MountOptions& options) {
+  constexpr std::uint64_t kShares = 4;
+  constexpr std::uint64_t kPerFile = 2;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return options.user_handles;
+  const std::uint64_t share = std::max<std::uint64_t>(1, limit.rlim_cur / kShares / kPerFile);
+  if (share < options.user_handles) {
+    spdlog::info("a user may have {} files open, as this process may have {}", share,
+                 limit.rlim_cur);
+  }
+  return std::min(share, options.user_handles);
+}
+
 VolumeOptions volume_options(const MountOptions& options, BootView boot, MemoryPressure& memory,
                              DeathWitness& witness) {
-  VolumeOptions out{
-      .quota = options.quota, .user_quota = options.user_quota, .fuse_limit = options.fuse_limit};
+  VolumeOptions out{.quota = options.quota,
+                    .user_quota = options.user_quota,
+                    .user_handles = handles_of_user(options),
+                    .fuse_limit = options.fuse_limit};
   out.write_threads = kWriteThreads;
   out.write_behind = options.write_behind;
   out.background_checksums = options.background_checksums;
@@ -263,8 +281,10 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   auto parts = SPILLFS_TRY(parts_of(start, slow));
   OpenFiles& table = *parts.open_files;
   MemoryPressure memory;
-  const auto volume = SPILLFS_TRY(Volume::open(
-      std::move(parts), volume_options(start.options, std::move(boot), memory, witness)));
+  IndexRoom room(start.store->index_path(), reserve_for_index(*start.store, start.options));
+  VolumeOptions options = volume_options(start.options, std::move(boot), memory, witness);
+  options.index_room = [&room] { return room.check(); };
+  const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), std::move(options)));
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();

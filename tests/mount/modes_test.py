@@ -306,14 +306,22 @@ class Passthrough(unittest.TestCase):
                 os.close(result)
             expect_bytes(path, DATA[:LARGE] + b"alone" + DATA[LARGE + 5:])
 
-    def test_a_writer_beyond_the_quota(self):
-        """The kernel does not ask; the others are told soon."""
+    def test_a_writer_up_to_the_quota(self):
+        """Its bytes come through the daemon, also beside a reader's that do not."""
         with m.mounted("quota=64MiB,space_wait=1s") as store:
             (store.path / "other").write_bytes(DATA)
-            with opened(store.path / "grows", os.O_RDWR | NEW) as fd:
-                for at in range(80):
-                    os.pwrite(fd, DATA[:MIB], at * MIB)
-                m.wait_until(lambda: m.free_bytes(store.path) == 0, 10, "no free space")
+            (store.path / "grows").write_bytes(DATA)
+            with opened(store.path / "grows", os.O_RDONLY) as reader, \
+                    opened(store.path / "grows", os.O_RDWR) as fd:
+                with self.assertRaises(OSError) as caught:
+                    for at in range(80):
+                        os.pwrite(fd, DATA[:MIB], at * MIB)
+                self.assertEqual(caught.exception.errno, errno.ENOSPC)
+                self.assertEqual(os.pread(reader, MIB, 20 * MIB), DATA[:MIB])
+                with mmap.mmap(fd, MIB) as mapping:
+                    mapping[:5] = b"first"
+                self.assertEqual(os.pread(reader, 5, 0), b"first")
+                self.assertEqual(os.pread(fd, 5, 0), b"first")
                 with self.assertRaises(OSError) as caught:
                     (store.path / "new").write_bytes(DATA)
                 self.assertEqual(caught.exception.errno, errno.ENOSPC)

@@ -104,7 +104,7 @@ class Client {
   Result<> link(const std::string& from, const std::string& to) {
     return once([&]() -> Result<> {
       const InodeId id = SPILLFS_TRY(find(from));
-      SPILLFS_TRY(volume_.link(id, kRootInode, to, request_));
+      SPILLFS_TRY(volume_.link(id, kRootInode, to, {.request = request_}));
       return {};
     });
   }
