@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "fs/commands.h"
 #include "fs/external.h"
-#include "storage/base/fd.h"
+#include "storage/external/replaced_file.h"
 
 namespace spillfs::fs {
 namespace {
 
 using nlohmann::json;
+using storage::external::BeneathDirectory;
 using storage::external::BufferReader;
+using storage::external::ReplacedFile;
 using storage::external::RestoredObject;
 
 constexpr std::size_t kChunk = 4 * kMiB;  // bytes in memory at a time
@@ -64,45 +66,33 @@ class StreamSink final : public CopyingSink {
   std::ostream& out_;
 };
 
-// Writes DIR/0, DIR/1, …; a file that does not become whole is removed.
+// Writes DIR/0, DIR/1, …; a file that does not become whole is not there.
 class DirectorySink final : public CopyingSink {
  public:
-  DirectorySink(std::string directory, Progress* progress)
+  DirectorySink(BeneathDirectory directory, Progress* progress)
       : CopyingSink(progress), directory_(std::move(directory)) {}
 
   Result<> put(const RestoredObject& object, BufferReader& buffer) override {
-    path_ = fmt::format("{}/{}", directory_, objects.size());
-    fd_ = Fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (!fd_) return fail_errno(errno, "create " + path_);
+    file_.emplace(SPILLFS_TRY(ReplacedFile::create(directory_, std::to_string(objects.size()))));
     auto done = copy(buffer);
-    if (::close(fd_.release()) != 0 && done) done = fail_errno(errno, "close " + path_);
-    if (!done) {
-      ::unlink(path_.c_str());
-      return done;
+    if (done) done = file_->finish();
+    if (done) {
+      objects.push_back({{"path", file_->path()},
+                         {"length", object.length},
+                         {"owner_address", base64(object.owner_address)},
+                         {"metadata", base64(object.metadata)}});
     }
-    objects.push_back({{"path", path_},
-                       {"length", object.length},
-                       {"owner_address", base64(object.owner_address)},
-                       {"metadata", base64(object.metadata)}});
-    return {};
+    file_.reset();
+    return done;
   }
 
   json objects = json::array();  // what came back
 
  private:
-  Result<> write(Bytes bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t put = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return fail_errno(errno, "write " + path_);
-      bytes = bytes.subspan(static_cast<std::size_t>(put));
-    }
-    return {};
-  }
+  Result<> write(Bytes bytes) override { return file_->write(bytes); }
 
-  const std::string directory_;
-  std::string path_;
-  Fd fd_;
+  const BeneathDirectory directory_;
+  std::optional<ReplacedFile> file_;  // while it is written
 };
 
 Result<std::uint64_t> restore(storage::external::ExternalStorage& storage,
@@ -115,7 +105,7 @@ Result<std::uint64_t> restore(storage::external::ExternalStorage& storage,
   if (::mkdir(command.directory.c_str(), 0777) != 0 && errno != EEXIST) {
     return fail_errno(errno, "make " + command.directory);
   }
-  DirectorySink sink(command.directory, progress);
+  DirectorySink sink(SPILLFS_TRY(BeneathDirectory::open(command.directory)), progress);
   const auto total = SPILLFS_TRY(storage.restore_spilled_objects(refs, command.urls, sink));
   if (command.json) {
     const json document{{"bytes", total}, {"objects", std::move(sink.objects)}};

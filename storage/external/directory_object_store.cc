@@ -6,13 +6,14 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "storage/base/fd.h"
+#include "storage/external/beneath_directory.h"
 
 namespace spillfs::storage::external {
 namespace {
@@ -20,21 +21,26 @@ namespace {
 constexpr mode_t kFileMode = 0666;
 constexpr int kMostRounds = 1000;  // against a writer that makes files as fast as they are removed
 
-std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
-
 // Says what O_TMPFILE says where it isn't supported: by the file system, or by the kernel's FUSE.
 bool means_unsupported(int code) {
   return code == EOPNOTSUPP || code == EISDIR || code == EINVAL || code == ENOSYS;
 }
 
+// Where a new object goes: its name in a folder that is held.
+struct NewName {
+  Fd folder;
+  std::string name;
+  std::string path;  // for messages
+};
+
 class DirectoryWriter final : public ObjectWriter {
  public:
   enum class Name : std::uint8_t { kLater, kThere };
 
-  DirectoryWriter(std::string path, Fd fd, Name name, std::uint64_t buffer_size)
-      : path_(std::move(path)), fd_(std::move(fd)), name_(name), buffer_size_(buffer_size) {}
+  DirectoryWriter(NewName at, Fd fd, Name name, std::uint64_t buffer_size)
+      : at_(std::move(at)), fd_(std::move(fd)), name_(name), buffer_size_(buffer_size) {}
   ~DirectoryWriter() override {
-    if (!finished_ && name_ == Name::kThere) ::unlink(path_.c_str());
+    if (!finished_ && name_ == Name::kThere) ::unlinkat(at_.folder.get(), at_.name.c_str(), 0);
   }
   DirectoryWriter(const DirectoryWriter&) = delete;
   DirectoryWriter& operator=(const DirectoryWriter&) = delete;
@@ -49,7 +55,8 @@ class DirectoryWriter final : public ObjectWriter {
     SPILLFS_TRY(write_out({}));
     if (name_ == Name::kLater) {
       const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-      if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      if (::linkat(AT_FDCWD, self.c_str(), at_.folder.get(), at_.name.c_str(), AT_SYMLINK_FOLLOW) !=
+          0) {
         return error("name");
       }
       name_ = Name::kThere;
@@ -80,10 +87,10 @@ class DirectoryWriter final : public ObjectWriter {
   }
 
   Failure error(const char* doing, Where where = Where::here()) const {
-    return fail_errno(errno, std::string(doing) + " " + path_, where);
+    return fail_errno(errno, std::string(doing) + " " + at_.path, where);
   }
 
-  const std::string path_;
+  const NewName at_;
   Fd fd_;
   Name name_;
   bool finished_ = false;
@@ -91,99 +98,122 @@ class DirectoryWriter final : public ObjectWriter {
   std::vector<std::byte> pending_;
 };
 
-// Opens a new file for `path`: without a name where that is wanted and possible.
-Result<std::unique_ptr<ObjectWriter>> open_writer(const std::string& path,
-                                                  const DirectoryOptions& options) {
+// Opens a new file: without a name where that is wanted and possible.
+Result<std::unique_ptr<ObjectWriter>> open_writer(NewName at, const DirectoryOptions& options) {
   using Name = DirectoryWriter::Name;
   struct stat found {};
-  if (::lstat(path.c_str(), &found) == 0) return fail_errno(EEXIST, "create " + path);
+  if (::fstatat(at.folder.get(), at.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
+    return fail_errno(EEXIST, "create " + at.path);
+  }
   if (options.unnamed) {
-    const std::string folder = folder_of(path);
-    Fd fd(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kFileMode));
+    Fd fd(::openat(at.folder.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, kFileMode));
     if (fd) {
-      return std::make_unique<DirectoryWriter>(path, std::move(fd), Name::kLater,
+      return std::make_unique<DirectoryWriter>(std::move(at), std::move(fd), Name::kLater,
                                                options.buffer_size);
     }
-    if (!means_unsupported(errno)) return fail_errno(errno, "create a file in " + folder);
+    if (!means_unsupported(errno)) return fail_errno(errno, "create " + at.path);
   }
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
-  if (!fd) return fail_errno(errno, "create " + path);
-  return std::make_unique<DirectoryWriter>(path, std::move(fd), Name::kThere, options.buffer_size);
+  Fd fd(::openat(at.folder.get(), at.name.c_str(),
+                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  if (!fd) return fail_errno(errno, "create " + at.path);
+  return std::make_unique<DirectoryWriter>(std::move(at), std::move(fd), Name::kThere,
+                                           options.buffer_size);
 }
 
 // Whether somebody else removed or added files while we removed them.
-bool is_race(const std::error_code& error) {
-  return error == std::errc::no_such_file_or_directory || error == std::errc::directory_not_empty ||
-         error == std::errc::file_exists;
+bool is_race(const Error& error) {
+  return error.code == ENOENT || error.code == ENOTEMPTY || error.code == EEXIST;
 }
 
 struct Sweep {
   std::size_t found = 0;
-  std::error_code problem;  // the first one that another round does not mend
+  std::optional<Error> problem;  // the first one that another round does not mend
 };
 
 // Removes what is in `folder` and starts with `stem`, with all below it.
-Sweep sweep(const std::string& folder, const std::string& stem) {
+Sweep sweep(const Fd& folder, const std::string& stem, const std::string& path) {
   Sweep result;
-  std::error_code error;
-  std::vector<std::filesystem::path> paths;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().filename().native().starts_with(stem)) paths.push_back(entry->path());
+  const auto names = list_folder(folder.get(), path);
+  if (!names) {
+    if (!is_race(names.error())) result.problem = names.error();
+    return result;
   }
-  if (error && !is_race(error)) result.problem = error;
-  for (const auto& path : paths) {
-    std::filesystem::remove_all(path, error);
-    if (error && !is_race(error) && !result.problem) result.problem = error;
+  for (const std::string& name : *names) {
+    if (!name.starts_with(stem)) continue;
+    ++result.found;
+    auto removed = remove_tree(folder.get(), name, path + name);
+    if (!removed && !is_race(removed.error()) && !result.problem) {
+      result.problem = std::move(removed).error();
+    }
   }
-  result.found = paths.size();
   return result;
 }
 
-// Whether `folder` is gone, or can't go for a reason that is none of its files.
-bool remove_folder(const std::string& folder, std::error_code& problem) {
-  if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) return true;
+// Whether the folder `name` is gone, or can't go for a reason that is none of its files.
+Result<bool> remove_folder(const BeneathDirectory& root, const std::string& name) {
+  const auto [above, last] = split_name(name);
+  const auto parent = root.open_folder(above);
+  if (!parent && parent.error().code == ENOENT) return true;
+  if (!parent) return Failure(parent.error());
+  if (::unlinkat(parent->get(), last.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
   if (errno == ENOTEMPTY || errno == EEXIST) return false;
-  // A symbolic link or a mount stays: somebody else put it there.
-  if (errno != ENOTDIR && errno != EBUSY) problem.assign(errno, std::generic_category());
-  return true;
+  if (errno == EBUSY) return true;  // a mount stays: somebody else put it there
+  return fail_errno(errno, "remove " + root.path_of(name));
+}
+
+// Only files: a pipe or a device that others put there would hold up who reads it.
+Result<> check_file(const Fd& fd, const std::string& path) {
+  struct stat found {};
+  if (::fstat(fd.get(), &found) != 0) return fail_errno(errno, "look at " + path);
+  if (S_ISREG(found.st_mode)) return {};
+  return fail_errno(S_ISDIR(found.st_mode) ? EISDIR : EINVAL,
+                    "read " + path + ", which is no file");
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ObjectStore>> DirectoryObjectStore::open_directory(
     const std::string& path, DirectoryOptions options) {
-  struct stat found {};
-  if (::stat(path.c_str(), &found) != 0) return fail_errno(errno, "open directory " + path);
-  if (!S_ISDIR(found.st_mode)) return fail_errno(ENOTDIR, "open directory " + path);
-  return std::unique_ptr<ObjectStore>(
-      new DirectoryObjectStore(path.ends_with('/') ? path : path + "/", options));
+  static_cast<void>(SPILLFS_TRY(BeneathDirectory::open(path)));
+  return std::unique_ptr<ObjectStore>(new DirectoryObjectStore(path, options));
 }
 
-Result<std::string> DirectoryObjectStore::path_of(const std::string& key) const {
-  if (key.empty() || key.front() == '/' || key.find('\0') != std::string::npos) {
-    return fail(EINVAL, fmt::format("'{}' can't be an object's key", key));
-  }
-  return root_ + key;
+Result<> DirectoryObjectStore::check_key(const std::string& key) {
+  if (!key.empty() && !key.ends_with('/') && stays_beneath(key)) return {};
+  return fail(EINVAL, fmt::format("'{}' can't be an object's key", key));
+}
+
+bool DirectoryObjectStore::is_at(const std::string& root) const {
+  struct stat ours {};
+  struct stat theirs {};
+  return ::stat(root_.c_str(), &ours) == 0 && ::stat(root.c_str(), &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 Result<std::unique_ptr<ObjectWriter>> DirectoryObjectStore::create(const std::string& key) {
-  const std::string path = SPILLFS_TRY(path_of(key));
+  SPILLFS_TRY(check_key(key));
+  const BeneathDirectory root = SPILLFS_TRY(BeneathDirectory::open(root_, options_.resolver));
+  const auto [folder, name] = split_name(key);
   // remove_all() may take a folder away before there is a file in it.
   for (int round = 0;; ++round) {
-    auto writer = open_writer(path, options_);
+    auto held = root.open_folder(folder);
+    const bool missing = !held && held.error().code == ENOENT;
+    if (missing) held = root.make_folder(folder);
+    if (!held && !(is_race(held.error()) && round < kMostRounds)) return Failure(held.error());
+    if (!held) continue;
+    auto writer = open_writer({.folder = *std::move(held), .name = name, .path = root.path_of(key)},
+                              options_);
     if (writer || writer.error().code != ENOENT || round == kMostRounds) return writer;
-    std::error_code error;
-    std::filesystem::create_directories(folder_of(path), error);
-    if (error && !is_race(error)) return fail_errno(error.value(), "make " + folder_of(path));
   }
 }
 
 Result<std::size_t> DirectoryObjectStore::read(const std::string& key, MutableBytes into,
                                                std::uint64_t offset) {
-  const std::string path = SPILLFS_TRY(path_of(key));
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_errno(errno, "open " + path);
+  SPILLFS_TRY(check_key(key));
+  const BeneathDirectory root = SPILLFS_TRY(BeneathDirectory::open(root_, options_.resolver));
+  const std::string path = root.path_of(key);
+  const Fd fd = SPILLFS_TRY(root.open_file(key, O_RDONLY | O_NONBLOCK));
+  SPILLFS_TRY(check_file(fd, path));
   std::size_t done = 0;
   while (done < into.size()) {
     std::uint64_t at = 0;
@@ -200,30 +230,45 @@ Result<std::size_t> DirectoryObjectStore::read(const std::string& key, MutableBy
 
 Result<> DirectoryObjectStore::remove(std::span<const std::string> keys) {
   std::optional<Failure> first;
+  const auto root = SPILLFS_TRY(if_any(BeneathDirectory::open(root_, options_.resolver)));
+  if (!root) return {};
   for (const std::string& key : keys) {
-    const auto path = path_of(key);
-    if (!path && !first) first = Failure(path.error());
-    if (!path || ::unlink(path->c_str()) == 0 || errno == ENOENT || errno == ENOTDIR) continue;
-    if (!first) first = fail_errno(errno, "remove " + *path);
+    auto removed = remove_file(*root, key);
+    if (!removed && !first) first = Failure(std::move(removed).error());
   }
   if (first) return *std::move(first);
   return {};
 }
 
+Result<> DirectoryObjectStore::remove_file(const BeneathDirectory& root, const std::string& key) {
+  SPILLFS_TRY(check_key(key));
+  const auto [within, name] = split_name(key);
+  const auto folder = root.open_folder(within);
+  if (!folder && (folder.error().code == ENOENT || folder.error().code == ENOTDIR)) return {};
+  if (!folder) return Failure(folder.error());
+  if (::unlinkat(folder->get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  return fail_errno(errno, "remove " + root.path_of(key));
+}
+
 Result<> DirectoryObjectStore::remove_all(const std::string& prefix) {
-  const std::string within = folder_of(prefix);
-  const std::string folder = root_ + within;
-  const std::string stem = prefix.substr(within.size());
+  const auto held = SPILLFS_TRY(if_any(BeneathDirectory::open(root_, options_.resolver)));
+  if (!held) return {};
+  const BeneathDirectory& root = *held;
+  const auto [within, stem] = split_name(prefix);
   for (int round = 0; round < kMostRounds; ++round) {
-    Sweep result = sweep(folder, stem);
+    const auto folder = root.open_folder(within);
+    if (!folder && folder.error().code == ENOENT) return {};
+    if (!folder) return Failure(folder.error());
+    Sweep result = sweep(*folder, stem, root.path_of(within));
+    if (result.problem) return Failure(*std::move(result.problem));
     const bool folder_too = stem.empty() && !within.empty();
     const bool done = folder_too
-                          ? remove_folder(folder.substr(0, folder.size() - 1), result.problem)
+                          ? SPILLFS_TRY(remove_folder(root, within.substr(0, within.size() - 1)))
                           : result.found == 0;
-    if (result.problem) return fail_errno(result.problem.value(), "remove " + root_ + prefix);
     if (done) return {};
   }
-  return fail_errno(EBUSY, fmt::format("remove {}{}, others go on writing there", root_, prefix));
+  return fail_errno(EBUSY,
+                    fmt::format("remove {}, others go on writing there", root.path_of(prefix)));
 }
 
 }  // namespace spillfs::storage::external

@@ -55,10 +55,12 @@ Result<> read_filesystem(Params& params, const std::string&, StorageConfig& conf
   SPILLFS_TRY(take_buffer_size(params, config.s3));
   for (const std::string& folder : folders) {
     const std::string full = join_path(folder, kObjectPrefix);
-    config.directories.push_back(full);
-    config.places.push_back({.uri = folder.empty() ? "." : folder,
+    const std::string root = folder.empty() ? "." : folder;
+    config.folders.push_back({.root = root, .name = kObjectPrefix});
+    config.places.push_back({.uri = root,
                              .key_prefix = std::string(kObjectPrefix) + "/",
-                             .url_prefix = full + "/"});
+                             .url_prefix = full + "/",
+                             .also = {std::string(kObjectPrefix) + "_"}});
   }
   return {};
 }
@@ -98,7 +100,8 @@ Result<> read_slow(Params& params, const std::string& session, StorageConfig& co
 Result<> read_smart_open(Params& params, const std::string&, StorageConfig& config) {
   auto uris = SPILLFS_TRY(params.texts("uri", "uri should be provided to use object spilling.",
                                        "uri must be a single string or list of strings."));
-  const std::string prefix = SPILLFS_TRY(params.text("prefix")).value_or(kObjectPrefix) + "-";
+  const std::string name = SPILLFS_TRY(params.text("prefix")).value_or(kObjectPrefix);
+  const std::string prefix = name + "-";
   SPILLFS_TRY(take_buffer_size(params, config.s3));
   SPILLFS_TRY(read_transport_params(params, config.s3));
   const auto count = std::count_if(uris.begin(), uris.end(), is_s3);
@@ -107,8 +110,10 @@ Result<> read_smart_open(Params& params, const std::string&, StorageConfig& conf
   }
   for (std::string& uri : uris) {
     if (count != 0) uri = stripped(std::move(uri));
-    config.places.push_back(
-        {.uri = uri, .key_prefix = prefix, .url_prefix = fmt::format("{}/{}", uri, prefix)});
+    config.places.push_back({.uri = uri,
+                             .key_prefix = prefix,
+                             .url_prefix = fmt::format("{}/{}", uri, prefix),
+                             .also = {name + "_"}});
   }
   return {};
 }
@@ -137,10 +142,12 @@ Result<> read_ray_storage(Params& params, const std::string& session, StorageCon
     config.scheme = "s3://";
   } else {
     if (path.starts_with("file://")) path.erase(0, 7);
-    config.directories.push_back(join_path(path, key_prefix));
+    config.folders.push_back({.root = path.empty() ? "." : path, .name = key_prefix});
   }
-  config.places.push_back(
-      {.uri = *uri, .key_prefix = key_prefix, .url_prefix = join_path(path, key_prefix)});
+  config.places.push_back({.uri = *uri,
+                           .key_prefix = key_prefix,
+                           .url_prefix = join_path(path, key_prefix),
+                           .also = {"spilled_objects/"}});
   return {};
 }
 

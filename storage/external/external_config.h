@@ -18,12 +18,19 @@ struct PlaceConfig {
   std::string uri;  // of the store
   std::string key_prefix;
   std::string url_prefix;
+  std::vector<std::string> also;
+};
+
+// A folder to be made where it is missing: `name` beneath the directory `root`.
+struct FolderConfig {
+  std::string root;
+  std::string name;
 };
 
 struct StorageConfig {
-  std::vector<PlaceConfig> places;       // none: the storage that refuses everything
-  std::vector<std::string> directories;  // to be made where they are missing
-  std::string scheme;                    // what urls lack of a uri
+  std::vector<PlaceConfig> places;  // none: the storage that refuses everything
+  std::vector<FolderConfig> folders;
+  std::string scheme;  // what urls lack of a uri
   S3Parameters s3;
   std::optional<UnstableOptions> unstable;
   std::optional<SlowOptions> slow;

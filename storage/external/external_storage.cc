@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/external/external_storage.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <utility>
 
 #include "storage/base/mutex.h"
+#include "storage/external/beneath_directory.h"
 #include "storage/external/external_config.h"
 #include "storage/external/object_store_storage.h"
 #include "storage/external/object_uri.h"
@@ -31,25 +34,26 @@ class NullStorage final : public ExternalStorage {
   static Failure refuse() { return fail(ENOSYS, "External storage is not initialized"); }
 };
 
+// The way to the root is the config's own; beneath it others may have put links.
+Result<> make_folder(const FolderConfig& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder.root, error);
+  if (error) return fail_errno(error.value(), fmt::format("make {}/{}", folder.root, folder.name));
+  const BeneathDirectory root = SPILLFS_TRY(BeneathDirectory::open(folder.root));
+  SPILLFS_TRY(root.make_folder(folder.name));
+  return {};
+}
+
 Result<std::unique_ptr<ExternalStorage>> open_places(const StorageConfig& config,
                                                      SpillHooks hooks) {
-  for (const std::string& directory : config.directories) {
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error) return fail_errno(error.value(), "make " + directory);
-  }
-  StorageParts parts{
-      .places = {},
-      .open = [s3 = config.s3](const std::string& uri) -> Result<std::shared_ptr<ObjectStore>> {
-        return SPILLFS_TRY(open_object_store(uri, s3));
-      },
-      .scheme = config.scheme,
-      .hooks = std::move(hooks)};
+  for (const FolderConfig& folder : config.folders) SPILLFS_TRY(make_folder(folder));
+  StorageParts parts{.places = {}, .scheme = config.scheme, .hooks = std::move(hooks)};
   for (const PlaceConfig& place : config.places) {
     std::shared_ptr<ObjectStore> store = SPILLFS_TRY(open_object_store(place.uri, config.s3));
     parts.places.push_back({.store = std::move(store),
                             .key_prefix = place.key_prefix,
-                            .url_prefix = place.url_prefix});
+                            .url_prefix = place.url_prefix,
+                            .also = place.also});
   }
   return std::make_unique<ObjectStoreStorage>(std::move(parts));
 }

@@ -44,6 +44,8 @@ class ObjectStore {
   // Removes all objects whose keys start with `prefix`, also those written meanwhile, and what
   // unfinished writers of other processes left under it. Nothing there is success.
   virtual Result<> remove_all(const std::string& prefix) = 0;
+  // Whether `root`, a directory or "s3://bucket/prefix", is this store's root.
+  [[nodiscard]] virtual bool is_at(const std::string& root) const = 0;
 };
 
 }  // namespace spillfs::storage::external

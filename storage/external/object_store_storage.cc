@@ -2,9 +2,11 @@
 #include "storage/external/object_store_storage.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <random>
 #include <set>
 
@@ -41,6 +43,30 @@ Result<std::vector<std::string>> encode_heads(std::span<const SpillObject> objec
   return heads;
 }
 
+// No part of it leads elsewhere, neither in a directory nor in what stands before a service.
+bool is_plain(std::string_view key) {
+  for (std::size_t at = 0; at <= key.size();) {
+    const std::string_view part = key.substr(at, key.find('/', at) - at);
+    if (part.empty() || part == "." || part == "..") return false;
+    at += part.size() + 1;
+  }
+  return true;
+}
+
+bool is_object_of(const Place& place, std::string_view key) {
+  const auto begins = [&](const std::string& prefix) {
+    return key.size() > prefix.size() && key.starts_with(prefix);
+  };
+  return (begins(place.key_prefix) || std::any_of(place.also.begin(), place.also.end(), begins)) &&
+         is_plain(key);
+}
+
+std::string prefixes(const std::vector<Place>& places) {
+  std::vector<std::string_view> all;
+  for (const Place& place : places) all.emplace_back(place.url_prefix);
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
 // Keeps the first error of several calls.
 void remember(Result<>& first, Result<> next) {
   if (first && !next) first = std::move(next);
@@ -48,18 +74,18 @@ void remember(Result<>& first, Result<> next) {
 
 }  // namespace
 
-Result<StoreAndKey> split_uri(const std::string& uri) {
-  StoreAndKey parts;
-  if (uri.starts_with("s3://")) {
-    const std::size_t slash = std::min(uri.find('/', 5), uri.size());
-    parts = {.store = uri.substr(0, slash), .key = uri.substr(std::min(slash + 1, uri.size()))};
-  } else {
-    const std::string path = uri.starts_with("file:///") ? uri.substr(7) : uri;
-    const std::size_t start = std::min(path.find_first_not_of('/'), path.size());
-    parts = {.store = start == 0 ? "." : "/", .key = path.substr(start)};
+std::vector<StoreAndKey> split_uri(const std::string& uri) {
+  constexpr std::string_view kFile = "file://";
+  const bool in_s3 = uri.starts_with("s3://");
+  const std::string path = uri.starts_with("file:///") ? uri.substr(kFile.size()) : uri;
+  std::vector<StoreAndKey> all;
+  for (std::size_t at = in_s3 ? path.find('/', 5) : path.find('/');; at = path.find('/', at + 1)) {
+    const std::size_t begin = at == std::string::npos ? path.size() : at + 1;
+    if (begin < path.size()) all.push_back({path.substr(0, begin), path.substr(begin)});
+    if (at == std::string::npos) break;
   }
-  if (parts.key.empty()) return fail(EINVAL, fmt::format("'{}' names no object", uri));
-  return parts;
+  if (!in_s3 && !path.empty() && !path.starts_with('/')) all.push_back({".", path});
+  return all;
 }
 
 ObjectStoreStorage::ObjectStoreStorage(StorageParts parts)
@@ -110,23 +136,22 @@ Result<std::vector<std::string>> ObjectStoreStorage::spill_objects(
   return write_file(place, fmt::format("{}-multi-{}", uuid4_hex(), objects.size()), objects, heads);
 }
 
-Result<std::shared_ptr<ObjectStore>> ObjectStoreStorage::other_store(const std::string& uri) {
-  MutexLock lock(mutex_);
-  auto& store = others_[uri];
-  if (store == nullptr) store = SPILLFS_TRY(parts_.open(uri));
-  return store;
-}
-
-Result<ObjectStoreStorage::Located> ObjectStoreStorage::locate(const std::string& base) {
+Result<ObjectStoreStorage::Located> ObjectStoreStorage::locate(const std::string& base) const {
   for (const Place& place : parts_.places) {
-    if (base.size() > place.url_prefix.size() && base.starts_with(place.url_prefix)) {
-      return Located{.store = place.store,
-                     .key = place.key_prefix + base.substr(place.url_prefix.size())};
+    if (!base.starts_with(place.url_prefix)) continue;
+    std::string key = place.key_prefix + base.substr(place.url_prefix.size());
+    if (is_object_of(place, key)) return Located{.store = place.store, .key = std::move(key)};
+  }
+  // Another way to write the same place: through a link, with "file://", by a relative path.
+  for (const Place& place : parts_.places) {
+    for (const auto& [root, key] : split_uri(parts_.scheme + base)) {
+      if (!is_object_of(place, key) || !place.store->is_at(root)) continue;
+      return Located{.store = place.store, .key = key};
     }
   }
-  auto [uri, key] = SPILLFS_TRY(split_uri(parts_.scheme + base));
-  auto store = SPILLFS_TRY(other_store(uri));
-  return Located{.store = std::move(store), .key = std::move(key)};
+  return fail(EPERM, fmt::format("'{}' is not in this storage, whose urls begin with {}; give the "
+                                 "config that it was spilled with",
+                                 base, prefixes(parts_.places)));
 }
 
 Result<std::uint64_t> ObjectStoreStorage::restore_spilled_objects(std::span<const std::string> refs,

@@ -4,40 +4,39 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "storage/base/mutex.h"
 #include "storage/external/external_storage.h"
 #include "storage/external/object_store.h"
 
 namespace spillfs::storage::external {
 
-// Where new files go: the objects of `store` whose keys begin with `key_prefix` are the storage's.
+// Where new files go, under keys that begin with `key_prefix`. Only objects that are the storage's
+// are read and removed: those with a key like this, or one that begins as one of `also` does.
 struct Place {
   std::shared_ptr<ObjectStore> store;
-  std::string key_prefix;  // "ray_spilled_objects/"
-  std::string url_prefix;  // what urls have in its place: "/mnt/spill/ray_spilled_objects/"
+  std::string key_prefix;         // "ray_spilled_objects/"
+  std::string url_prefix;         // what urls have in its place: "/mnt/spill/ray_spilled_objects/"
+  std::vector<std::string> also;  // as other versions of Ray begin them: "ray_spilled_objects_"
 };
 
 struct StorageParts {
   std::vector<Place> places;  // at least one; new files go round robin from a random one
-  // Opens the store of urls of other storages, by its uri: "s3://bucket", "/" or ".".
-  std::function<Result<std::shared_ptr<ObjectStore>>(const std::string& uri)> open;
-  std::string scheme;  // what urls lack of a uri: "s3://" for ray_storage in S3
+  std::string scheme;         // what urls lack of a uri: "s3://" for ray_storage in S3
   SpillHooks hooks;
 };
 
-// A uri's store and the key in it: "s3://bucket/a/b" -> "s3://bucket", "a/b"; "/a/b" -> "/", "a/b".
-// EINVAL where there is no key.
+// A uri taken apart at each '/' where a store may end and a key begin: "/a/b" -> "/" and "a/b",
+// "/a/" and "b"; "s3://bucket/a" -> "s3://bucket/" and "a"; "a" -> "." and "a".
 struct StoreAndKey {
   std::string store;
   std::string key;
+
+  friend bool operator==(const StoreAndKey&, const StoreAndKey&) = default;
 };
-Result<StoreAndKey> split_uri(const std::string& uri);
+std::vector<StoreAndKey> split_uri(const std::string& uri);
 
 class ObjectStoreStorage final : public ExternalStorage {
  public:
@@ -55,9 +54,9 @@ class ObjectStoreStorage final : public ExternalStorage {
     std::shared_ptr<ObjectStore> store;
     std::string key;
   };
-  // The file that `base`, a url without offset and size, names.
-  Result<Located> locate(const std::string& base);
-  Result<std::shared_ptr<ObjectStore>> other_store(const std::string& uri);
+  // The file that `base`, a url without offset and size, names. EPERM where it is none of this
+  // storage's.
+  [[nodiscard]] Result<Located> locate(const std::string& base) const;
   Result<std::vector<std::string>> write_file(Place& place, const std::string& name,
                                               std::span<const SpillObject> objects,
                                               std::span<const std::string> heads);
@@ -65,8 +64,6 @@ class ObjectStoreStorage final : public ExternalStorage {
 
   StorageParts parts_;
   std::atomic<std::size_t> turn_;
-  Mutex mutex_;
-  std::map<std::string, std::shared_ptr<ObjectStore>> others_ GUARDED_BY(mutex_);  // by uri
 };
 
 }  // namespace spillfs::storage::external

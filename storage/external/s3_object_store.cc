@@ -25,7 +25,8 @@ struct Service {
 class S3ObjectStore final : public ObjectStore {
  public:
   S3ObjectStore(S3Settings settings, const std::string& prefix, std::uint64_t buffer_size)
-      : service_(std::make_shared<Service>(std::move(settings))),
+      : bucket_(settings.bucket),
+        service_(std::make_shared<Service>(std::move(settings))),
         prefix_(prefix.empty() ? "" : prefix + "/"),
         buffer_size_(buffer_size) {}
 
@@ -65,6 +66,12 @@ class S3ObjectStore final : public ObjectStore {
     return first;
   }
 
+  [[nodiscard]] bool is_at(const std::string& root) const override {
+    const auto uri = parse_s3_uri(root);
+    if (!uri || !*uri || (*uri)->bucket != bucket_) return false;
+    return ((*uri)->prefix.empty() ? "" : (*uri)->prefix + "/") == prefix_;
+  }
+
  private:
   // Without a key a request would be about the bucket.
   static Result<> check(const std::string& key) {
@@ -72,6 +79,7 @@ class S3ObjectStore final : public ObjectStore {
     return fail(EINVAL, "'" + key + "' can't be an object's key");
   }
 
+  const std::string bucket_;
   const std::shared_ptr<Service> service_;
   const std::string prefix_;  // of every key in the bucket
   const std::uint64_t buffer_size_;

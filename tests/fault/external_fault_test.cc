@@ -35,8 +35,7 @@ class ExternalFault : public testing::TestWithParam<std::tuple<bool, FaultKind>>
             .value();
     const auto faulty = std::make_shared<FaultyObjectStore>(std::move(directory), plan_);
     storage_ = std::make_unique<ext::ObjectStoreStorage>(ext::StorageParts{
-        .places = {{.store = faulty, .key_prefix = "s/", .url_prefix = folder_.path() + "/s/"}},
-        .open = {}});
+        .places = {{.store = faulty, .key_prefix = "s/", .url_prefix = folder_.path() + "/s/"}}});
   }
 
   // Runs `step` with its first, second, … call failing, until it gets through.

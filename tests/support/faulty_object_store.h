@@ -33,6 +33,7 @@ class FaultyObjectStore final : public storage::external::ObjectStore {
     SPILLFS_TRY(count("object remove_all"));
     return inner_->remove_all(prefix);
   }
+  [[nodiscard]] bool is_at(const std::string& root) const override { return inner_->is_at(root); }
 
  private:
   class Writer final : public storage::external::ObjectWriter {

@@ -87,7 +87,9 @@ TEST(ExternalConfig, Filesystem) {
       parsed(with_params("filesystem", R"({"directory_path":["/mnt/a/","b"],"buffer_size":1000})"));
   EXPECT_EQ(two.places[0].url_prefix, "/mnt/a/ray_spilled_objects/");
   EXPECT_EQ(two.places[1].url_prefix, "b/ray_spilled_objects/");
-  EXPECT_THAT(two.directories, ElementsAre("/mnt/a/ray_spilled_objects", "b/ray_spilled_objects"));
+  ASSERT_THAT(two.folders, testing::SizeIs(2));
+  EXPECT_EQ(two.folders[0].root + " " + two.folders[0].name, "/mnt/a ray_spilled_objects");
+  EXPECT_EQ(two.folders[1].root + " " + two.folders[1].name, "b ray_spilled_objects");
   EXPECT_EQ(two.s3.buffer_size, 1000U);
 }
 
@@ -108,7 +110,7 @@ TEST(ExternalConfig, BufferSizeAsRayWritesIt) {
 TEST(ExternalConfig, SmartOpen) {
   const auto local = parsed(with_params("smart_open", R"({"uri":"/mnt/a/"})"));
   EXPECT_EQ(local.places[0].url_prefix, "/mnt/a//ray_spilled_objects-");
-  EXPECT_THAT(local.directories, IsEmpty());
+  EXPECT_THAT(local.folders, IsEmpty());
   const auto s3 = parsed(with_params("smart_open",
                                      R"({"uri":["s3://b/p/","s3://c"],"prefix":"mine",
       "buffer_size":5,"override_transport_params":{"endpoint_url":"http://h:1","region_name":"r",

@@ -172,24 +172,74 @@ TEST(Restore, FindsTheEndOfATruncatedFile) {
   }
 }
 
-// A relative path, one beside the places, and one with "file://".
-TEST(Restore, ReachesFilesOfOtherStorages) {
+// Through a link, by a relative path, and with "file://".
+TEST(Urls, NameTheSamePlaceInOtherWays) {
   const TemporaryFolder folder;
-  const auto other = make(config("filesystem", folder.path() + "/other"));
-  const auto urls = other->spill_objects(std::vector{object_of("bytes")}).value();
   const auto storage = make(config("filesystem", folder.path() + "/own"));
+  std::filesystem::create_directory_symlink(folder.path() + "/own", folder.path() + "/link");
+  const auto urls = storage->spill_objects(std::vector{object_of("bytes")}).value();
   const std::string relative =
       std::filesystem::path(urls[0]).lexically_relative(std::filesystem::current_path());
+  const std::string through = folder.path() + "/link" + urls[0].substr(folder.path().size() + 4);
   KeepingSink sink;
-  for (const auto& url : {urls[0], "file://" + urls[0], relative}) {
-    EXPECT_TRUE(
-        storage->restore_spilled_objects(std::vector<std::string>{"00"}, std::vector{url}, sink))
-        << url;
+  for (const auto& url : {urls[0], "file://" + urls[0], relative, through}) {
+    const auto restored =
+        storage->restore_spilled_objects(std::vector<std::string>{"00"}, std::vector{url}, sink);
+    EXPECT_TRUE(restored) << url << ": " << restored.error().context;
   }
-  EXPECT_THAT(sink.kept, SizeIs(3));
-  EXPECT_TRUE(storage->delete_spilled_objects(std::vector{relative}));
-  EXPECT_TRUE(storage->delete_spilled_objects(urls));
+  EXPECT_THAT(sink.kept, SizeIs(4));
+  EXPECT_TRUE(storage->delete_spilled_objects(std::vector{through}));
   EXPECT_THAT(folder.files(), IsEmpty());
+  // A storage that was set up through the link gives urls through it.
+  const auto linked = make(config("filesystem", folder.path() + "/link"));
+  const auto more = linked->spill_objects(std::vector{object_of("bytes")}).value();
+  EXPECT_TRUE(storage->delete_spilled_objects(more));
+  EXPECT_THAT(folder.files(), IsEmpty());
+}
+
+// Today's Ray has the node's id behind the folder's name.
+TEST(Urls, NameTheFoldersOfOtherVersionsOfRay) {
+  const TemporaryFolder folder;
+  const auto storage = make(config("filesystem", folder.path()));
+  const auto url = storage->spill_objects(std::vector{object_of("bytes")}).value()[0];
+  const std::string todays = folder.path() + "/ray_spilled_objects_0a1b";
+  std::filesystem::rename(folder.path() + "/ray_spilled_objects", todays);
+  const std::string name = url.substr(url.rfind('/'));
+  KeepingSink sink;
+  EXPECT_TRUE(storage->restore_spilled_objects(std::vector<std::string>{"00"},
+                                               std::vector{todays + name}, sink));
+  EXPECT_TRUE(storage->delete_spilled_objects(std::vector{todays + name}));
+  EXPECT_THAT(folder.files(), IsEmpty());
+}
+
+TEST(Urls, OfOtherPlacesAreRefused) {
+  const TemporaryFolder folder;
+  const auto other = make(config("filesystem", folder.path() + "/other"));
+  const auto foreign = other->spill_objects(std::vector{object_of("bytes")}).value()[0];
+  const auto storage = make(config("filesystem", folder.path() + "/own"));
+  std::ofstream(folder.path() + "/own/beside") << "x";
+  const std::string own = folder.path() + "/own/ray_spilled_objects/";
+  const std::vector<std::string> bad{
+      foreign,
+      "file://" + foreign,
+      own + "../beside?offset=0&size=24",
+      own + "../../other" + foreign.substr(folder.path().size() + 6),
+      folder.path() + "/own/beside?offset=0&size=24",
+      folder.path() + "/own/../own/ray_spilled_objects/../beside?offset=0&size=24",
+      own + "?offset=0&size=24",
+      "s3://bucket/ray_spilled_objects/x?offset=0&size=24",
+      "/etc/passwd?offset=0&size=24"};
+  const auto before = folder.files();
+  for (const auto& url : bad) {
+    KeepingSink sink;
+    const auto restored =
+        storage->restore_spilled_objects(std::vector<std::string>{"00"}, std::vector{url}, sink);
+    EXPECT_EQ(restored.error().code, EPERM) << url;
+    EXPECT_THAT(restored.error().context,
+                HasSubstr("is not in this storage, whose urls begin with " + own));
+    EXPECT_EQ(storage->delete_spilled_objects(std::vector{url}).error().code, EPERM) << url;
+  }
+  EXPECT_EQ(folder.files(), before);
 }
 
 // 5 GiB that take no memory and no disk: the length in the header, and the offset behind it.
@@ -221,11 +271,12 @@ TEST(Records, CountBeyond4GiB) {
     }
     Result<> remove(std::span<const std::string>) override { return {}; }
     Result<> remove_all(const std::string&) override { return {}; }
+    [[nodiscard]] bool is_at(const std::string&) const override { return false; }
     std::vector<std::uint64_t> lengths;
   };
   const auto store = std::make_shared<CountingStore>();
   ext::ObjectStoreStorage storage(
-      {.places = {{.store = store, .key_prefix = "", .url_prefix = "/p/"}}, .open = {}});
+      {.places = {{.store = store, .key_prefix = "", .url_prefix = "/p/"}}});
   // Nobody looks at the bytes.
   const Bytes large(reinterpret_cast<const std::byte*>(&storage), std::uint64_t{5} * kGiB);
   std::vector<ext::SpillObject> objects{object_of("", "", ""), object_of("x", "", "")};
@@ -238,17 +289,17 @@ TEST(Records, CountBeyond4GiB) {
   EXPECT_EQ(storage.spill_objects(objects).error().code, EOVERFLOW);
 }
 
-TEST(SplitUri, FindsStoreAndKey) {
-  const auto split = [](const std::string& uri) {
-    const auto parts = ext::split_uri(uri);
-    return parts ? parts->store + " " + parts->key : "error";
-  };
-  EXPECT_EQ(split("s3://bucket/a/b"), "s3://bucket a/b");
-  EXPECT_EQ(split("/a/b"), "/ a/b");
-  EXPECT_EQ(split("//a/b"), "/ a/b");
-  EXPECT_EQ(split("a/b"), ". a/b");
-  EXPECT_EQ(split("file:///a/b"), "/ a/b");
-  for (const char* uri : {"s3://bucket", "s3://bucket/", "/", ""}) EXPECT_EQ(split(uri), "error");
+TEST(SplitUri, FindsStoresAndKeys) {
+  using ext::StoreAndKey;
+  EXPECT_THAT(ext::split_uri("s3://bucket/a/b"),
+              ElementsAre(StoreAndKey{"s3://bucket/", "a/b"}, StoreAndKey{"s3://bucket/a/", "b"}));
+  EXPECT_THAT(ext::split_uri("/a/b"),
+              ElementsAre(StoreAndKey{"/", "a/b"}, StoreAndKey{"/a/", "b"}));
+  EXPECT_THAT(ext::split_uri("file:///a"), ElementsAre(StoreAndKey{"/", "a"}));
+  EXPECT_THAT(ext::split_uri("a/b"), ElementsAre(StoreAndKey{"a/", "b"}, StoreAndKey{".", "a/b"}));
+  for (const char* uri : {"s3://bucket", "s3://bucket/", "/", ""}) {
+    EXPECT_THAT(ext::split_uri(uri), IsEmpty()) << uri;
+  }
 }
 
 TEST(FileReferences, NamesTheFileWhenItsLastUrlGoes) {
