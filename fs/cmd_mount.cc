@@ -15,6 +15,7 @@
 #include "fs/log.h"
 #include "fs/mount_request.h"
 #include "fs/mountpoint.h"
+#include "fs/option_doubts.h"
 #include "fs/options.h"
 #include "fs/service_manager.h"
 #include "fs/supervisor.h"
@@ -88,6 +89,7 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
                          .mountpoint = *mountpoint,
                          .store = store->path()});
   if (!log) return report(log.error(), store_exit_code(log.error()), streams);
+  log_doubts(request.options);
   auto ended = supervise({.store = *std::move(store),
                           .mountpoint = *mountpoint,
                           .options = options,
@@ -162,7 +164,10 @@ ExitCode run_mount(const MountCommand& command, Streams streams) {
   }
   if (!asked) return report(asked.error(), kExitUsage, streams);
   const auto& [request, options] = *asked;
-  if (!command.foreground) return mount_in_background(command, request, options, streams);
+  if (!command.foreground) {
+    for (const std::string& doubt : doubts_about(request.options)) complain(streams.err, doubt);
+    return mount_in_background(command, request, options, streams);
+  }
   return mount_and_stay(command, request, options, streams, [] { spdlog::info("ready"); });
 }
 

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/older_options.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -49,7 +51,7 @@ std::vector<GivenOption> options_of(const nlohmann::json& json) {
   const auto origins = json.value("origins", nlohmann::json::array());
   for (const auto& text : json.at("options")) {
     const std::size_t at = options.size();
-    options.push_back({.text = text,
+    options.push_back({.text = older_options(text.get<std::string>()),
                        .origin = at < origins.size() ? origins[at].get<std::string>()
                                                      : std::string(kFromCommandLine)});
   }

@@ -89,7 +89,12 @@ Result<std::chrono::milliseconds> parse_time(std::string_view text) {
       !(seconds >= 0 && seconds * 1000 <= static_cast<double>(kTimes.most))) {
     return fail(EINVAL, fmt::format("'{}' is not a time like '10s' (up to an hour)", text));
   }
-  return std::chrono::milliseconds(std::llround(seconds * 1000));
+  const std::chrono::milliseconds time(std::llround(seconds * 1000));
+  if (seconds > 0 && time.count() == 0) {
+    return fail(EINVAL,
+                fmt::format("'{}' is less than a millisecond; write 0 where you mean none", text));
+  }
+  return time;
 }
 
 std::string show_time(std::chrono::milliseconds time) {

@@ -21,6 +21,7 @@
 #include "fs/fuse_mount.h"
 #include "fs/log.h"
 #include "fs/mount_request.h"
+#include "fs/option_doubts.h"
 #include "fs/own_mount.h"
 #include "fs/own_rights.h"
 #include "fs/process_identity.h"
@@ -329,6 +330,7 @@ Result<> Supervisor::prepare_upgrade() {
   if (!plan_.config_file.empty()) {
     plan_.given = SPILLFS_TRY(read_again(plan_.config_file, plan_.given));
     plan_.options = SPILLFS_TRY(parse_options(plan_.given));
+    log_doubts(plan_.given);
   }
   return probe_program(program_, hand_over(), [this] { next_signal(signal_set({SIGCHLD})); });
 }

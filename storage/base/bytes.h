@@ -30,8 +30,9 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-// "64MiB", "4k", "1.5G", "1048576": binary multiples, case-insensitive, optional "B" or "iB".
-// EINVAL, with the text and an example, for anything else or beyond 2^63 - 1.
+// "64MiB", "4k", "1.5G", "12B": binary multiples in any case. EINVAL with a sentence for "64MB"
+// (1000s to some), for a part of a byte ("1.5", "0.0001k"), beyond 2^63 - 1, and for what is no
+// size.
 Result<std::uint64_t> parse_size(std::string_view text);
 
 // The shortest exact form: 67108864 -> "64MiB", 1000 -> "1000".

@@ -40,6 +40,7 @@ std::vector<std::string> seeds() {
           "read_ahead=4096,background_checksums=no,threads=8,space_wait=0.5s,without=all",
           "without=passthrough:resend,data=/a:/b,log_level=warning,allow_other",
           "space_wait=nan,no_allow_other,,quota=1,space_wait=1.0019,quotta=7",
+          "quota=1.5,pool=10GB,user_quota=0.0001k,space_wait=0.0001",
           R"(data=/a\,b:/c\:d\\:/e,index_reserve=auto)"};
 }
 

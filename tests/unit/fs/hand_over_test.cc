@@ -63,5 +63,15 @@ TEST(HandOver, OfAProgramBeforeConfigurationFilesIsUnderstood) {
                                          GivenOption{R"(data=/a\,b,threads=2)", "-o"}));
 }
 
+TEST(HandOver, OfAProgramThatTookOtherSizesKeepsThem) {
+  HandOver what = some_hand_over();
+  what.options = {{.text = "quota=10GB", .origin = "-o"}};
+  const auto file = write_hand_over(what);
+  ASSERT_TRUE(file);
+  const auto read = read_hand_over(file->get());
+  ASSERT_TRUE(read) << read.error().context;
+  EXPECT_THAT(read->options, ElementsAre(GivenOption{"quota=10737418240", "-o"}));
+}
+
 }  // namespace
 }  // namespace spillfs::fs

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fs/older_options.h"
+#include "fs/option_doubts.h"
 #include "tests/support/shown_options.h"
 
 namespace spillfs::fs {
@@ -48,6 +50,37 @@ TEST(Options, WhatIsNoTimeIsRefused) {
     ASSERT_FALSE(parsed) << given;
     EXPECT_EQ(parsed.error().code, EINVAL);
   }
+}
+
+TEST(Options, WhatWouldBecomeNothingIsRefused) {
+  for (const char* given : {"quota=0.5", "user_quota=0.9", "quota=1.5", "scrub_rate=0.9",
+                            "pool=0.0001k", "quota=10GB", "space_wait=0.0001s"}) {
+    MountOptions options;
+    const std::string before = format_options(options);
+    const auto parsed = parse_options(given, options);
+    ASSERT_FALSE(parsed) << given;
+    EXPECT_EQ(parsed.error().code, EINVAL);
+    EXPECT_EQ(format_options(options), before);
+  }
+}
+
+TEST(Options, SmallBareSizesAreDoubted) {
+  const auto doubts = doubts_about({{"quota=100,fuse_limit=0,pool=100B", "-o"},
+                                    {"scrub_rate=16", "/f.toml:3"},
+                                    {"user_quota=1", "-o"},
+                                    {"user_quota=4096,threads=8", "-o"}});
+  EXPECT_THAT(doubts,
+              testing::ElementsAre("-o: quota=100 is 100 bytes; did you mean 100GiB?",
+                                   "/f.toml:3: scrub_rate=16 is 16 bytes; did you mean 16MiB?"));
+}
+
+TEST(Options, OlderProgramsMeantOtherThings) {
+  EXPECT_EQ(older_options("quota=10GB,threads=8"), "quota=10737418240,threads=8");
+  EXPECT_EQ(older_options("quota=1.5,user_quota=0.9"), "quota=1,user_quota=0");
+  EXPECT_EQ(older_options("pool=0.0001k,space_wait=0.0001s"), "pool=0,space_wait=0s");
+  EXPECT_EQ(older_options(R"(data=/a\,b,quota=1kb)"), R"(data=/a\,b,quota=1024)");
+  EXPECT_EQ(older_options("quota=1GiB,,allow_other"), "quota=1GiB,,allow_other");
+  EXPECT_EQ(older_options("quotta=1GB,quota=GB"), "quotta=1GB,quota=GB");
 }
 
 TEST(Options, RefusedOnesChangeNothing) {

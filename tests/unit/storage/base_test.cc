@@ -15,7 +15,12 @@ TEST(ParseSize, ReadsBinaryMultiples) {
   EXPECT_EQ(parse_size("4k").value(), 4096U);
   EXPECT_EQ(parse_size("64MiB").value(), 64 * kMiB);
   EXPECT_EQ(parse_size("1.5G").value(), kGiB * 3 / 2);
-  EXPECT_EQ(parse_size("2tb").value(), 2048 * kGiB);
+  EXPECT_EQ(parse_size("2tib").value(), 2048 * kGiB);
+  EXPECT_EQ(parse_size("12B").value(), 12U);
+  EXPECT_EQ(parse_size("1.0").value(), 1U);
+  EXPECT_EQ(parse_size("0.1GiB").value(), 107374182U);
+  EXPECT_EQ(parse_size("0.0").value(), 0U);
+  EXPECT_EQ(parse_size("9223372036854775807").value(), 9223372036854775807U) << "to the last bit";
   EXPECT_EQ(parse_size("0").value(), 0U);
 }
 
@@ -26,6 +31,35 @@ TEST(ParseSize, RefusesWhatIsNotASize) {
     EXPECT_EQ(size.error().code, EINVAL);
     EXPECT_NE(size.error().context.find("64MiB"), std::string::npos);
   }
+}
+
+TEST(ParseSize, RefusesPartsOfAByte) {
+  for (const char* text : {"0.5", "0.9", "1.5", "1.5B", "4096.1"}) {
+    const auto size = parse_size(text);
+    ASSERT_FALSE(size) << text;
+    EXPECT_EQ(size.error().code, EINVAL);
+    EXPECT_NE(size.error().context.find("no whole number of bytes"), std::string::npos);
+  }
+  for (const char* text : {"0.0001KiB", "0.0000001M", "0.000000000001G"}) {
+    const auto size = parse_size(text);
+    ASSERT_FALSE(size) << text;
+    EXPECT_NE(size.error().context.find("less than a byte"), std::string::npos);
+  }
+}
+
+// Before, "10GB" was 10GiB, ten millions of what another program takes it for more.
+TEST(ParseSize, RefusesUnitsOfTwoMeanings) {
+  for (const char* text : {"10GB", "10gb", "1kb", "2Tb", "1.5MB"}) {
+    const auto size = parse_size(text);
+    ASSERT_FALSE(size) << text;
+    EXPECT_EQ(size.error().code, EINVAL);
+  }
+  EXPECT_EQ(parse_size("10gb").error().context,
+            "'10gb' is 10GiB to some and 10000000000 bytes to others; write 10GiB, which it was "
+            "here before, or 10000000000");
+  EXPECT_EQ(parse_size("1.5kb").error().context,
+            "'1.5kb' is 1.5KiB to some and 1500 bytes to others; write 1.5KiB, which it was here "
+            "before, or 1500");
 }
 
 TEST(FormatSize, IsExactAndParsesBack) {
