@@ -43,7 +43,10 @@ Result<> Volume::recover_epochs() {
       spdlog::warn("segments of nobody: {}", describe(removed.error()));
     }
   }
-  if (booted != BootedSince::kNo) SPILLFS_TRY(leave_numbers_in_use());
+  // An index without a mark may have lost it with other rows.
+  const std::string& boot = options_.boot.boot.id;
+  const bool may_have_booted = booted != BootedSince::kNo || boot.empty() || found.boot != boot;
+  if (may_have_booted) SPILLFS_TRY(leave_numbers_in_use());
   return index_->commit({.put_sync_mark = epochs_.mark()});
 }
 
