@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -67,6 +68,9 @@ struct Vnode {
   std::optional<Home> home GUARDED_BY(mutex);   // where it was made, by this process
   pid_t writer GUARDED_BY(mutex) = 0;           // the process that opened it last to write
   std::uint32_t cached GUARDED_BY(mutex) = 0;   // of them, those through the kernel's page cache
+  // Of them, the direct ones whose answer the kernel may not have taken yet. It refuses that answer
+  // where the file has been lent meanwhile.
+  std::atomic<std::uint32_t> direct_under_way{0};
   std::uint32_t passthroughs GUARDED_BY(mutex) = 0;
   std::uint32_t passthrough_writers GUARDED_BY(mutex) = 0;
   int backing GUARDED_BY(mutex) = 0;  // its id while it is open in passthrough mode, else 0

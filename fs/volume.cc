@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "fs/attributes.h"
 
@@ -122,7 +123,11 @@ Result<Volume::Handle> Volume::handle(HandleId id) {
   MutexLock lock(handles_mutex_);
   const auto found = handles_.find(static_cast<std::uint64_t>(id));
   if (found == handles_.end()) return fail(EBADF, "no such handle");
-  return found->second;
+  Handle& open = found->second;
+  if (!std::exchange(open.taken, true) && open.mode == IoMode::kDirect) {
+    --open.vnode->direct_under_way;
+  }
+  return open;
 }
 
 Result<HandleId> Volume::add_handle(const Handle& handle, RequestId request) {

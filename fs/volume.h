@@ -261,6 +261,7 @@ class Volume {
     int flags = 0;  // open(2)'s
     IoMode mode = IoMode::kCached;
     uid_t opener = 0;
+    bool taken = false;  // the kernel has used it, so it has taken the answer to the open
   };
   // What a new inode is made of.
   struct Prototype {

@@ -150,6 +150,7 @@ void Volume::count_open(const VnodeRef& vnode, int flags, IoMode mode) {
   ++vnode->opens;
   if (may_write(flags)) ++vnode->writers;
   if (mode == IoMode::kCached) ++vnode->cached;
+  if (mode == IoMode::kDirect) ++vnode->direct_under_way;
   if (goes_past(mode)) ++vnode->passthroughs;
   if (goes_past(mode) && may_write(flags)) {
     ++vnode->passthrough_writers;

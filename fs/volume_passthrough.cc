@@ -18,13 +18,14 @@ constexpr std::uint64_t kBlock = 4096;
 }  // namespace
 
 // The first live open of an inode fixes how the kernel does its I/O: once it is passthrough every
-// open has to be, and beside a cached one none can be. A direct one goes with both. Of a file that
-// is lent to readers a writer who may not write past us gets the backing file for its mappings
+// open has to be, and beside a cached one none can be. A direct one goes with both, once the kernel
+// has it: an answer that says direct is refused where the file was lent before it came. Of a file
+// that is lent to readers a writer who may not write past us gets the backing file for its mappings
 // only: those add no byte to a file without holes.
 Result<IoMode> Volume::choose_io_mode(Vnode& vnode, int flags, uid_t caller) {
   const auto kernel = kernel_side();
-  if (vnode.backing != 0 ||
-      (kernel->lend && vnode.cached == 0 && wants_passthrough(vnode, flags, caller))) {
+  if (vnode.backing != 0 || (kernel->lend && vnode.cached == 0 && vnode.direct_under_way == 0 &&
+                             wants_passthrough(vnode, flags, caller))) {
     const bool past = !may_write(flags) || past_writers_.may_write(vnode.inode.uid, caller);
     if (SPILLFS_TRY(lend(vnode, flags, *kernel))) {
       if (past) return IoMode::kPassthrough;

@@ -199,16 +199,18 @@ void Volume::take_back_stale(int id) {
 // The handle that a request which is sent again was given the first time.
 std::optional<Opened> Volume::opened_before(RequestId request) {
   HandleId id{};
+  Handle open;
   {
     MutexLock lock(handles_mutex_);
     const auto found = restored_.extract(number(request));
     if (found.empty()) return std::nullopt;
     id = found.mapped();
+    const auto handle = handles_.find(static_cast<std::uint64_t>(id));
+    if (handle == handles_.end()) return std::nullopt;
+    open = handle->second;  // not by handle(): the kernel has not used it
   }
-  const auto open = handle(id);
-  if (!open) return std::nullopt;
-  SharedLock lock(open->vnode->mutex);
-  return opened_as(*open->vnode, id, *open);
+  SharedLock lock(open.vnode->mutex);
+  return opened_as(*open.vnode, id, open);
 }
 
 }  // namespace spillfs::fs

@@ -25,7 +25,7 @@ Result<> take_numbers(Params& params, S3Parameters& s3) {
   if (retries) s3.retries = static_cast<unsigned>(*retries);
   const auto timeout = SPILLFS_TRY(params.number("timeout"));
   if (timeout && !(*timeout >= 0.001 && *timeout <= 3600)) {
-    return fail(EINVAL, "override_transport_params: timeout is from 0.001 to 3600 seconds.");
+    return fail(EINVAL, "override_transport_params: timeout is 0.001 up to 3600 seconds.");
   }
   if (timeout) s3.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(*timeout * 1000));
   return {};

@@ -88,7 +88,7 @@ TEST(ExternalConfig, Filesystem) {
   EXPECT_EQ(two.places[0].url_prefix, "/mnt/a/ray_spilled_objects/");
   EXPECT_EQ(two.places[1].url_prefix, "b/ray_spilled_objects/");
   ASSERT_THAT(two.folders, testing::SizeIs(2));
-  EXPECT_EQ(two.folders[0].root + " " + two.folders[0].name, "/mnt/a ray_spilled_objects");
+  EXPECT_EQ(two.folders[0].root + " " + two.folders[0].name, "/mnt/a/ ray_spilled_objects");
   EXPECT_EQ(two.folders[1].root + " " + two.folders[1].name, "b ray_spilled_objects");
   EXPECT_EQ(two.s3.buffer_size, 1000U);
 }

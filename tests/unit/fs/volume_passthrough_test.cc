@@ -98,6 +98,21 @@ TEST_F(VolumePassthrough, BesideACachedOpenThereIsNone) {
   close(third);
 }
 
+TEST_F(VolumePassthrough, NothingIsLentBeforeTheKernelHasADirectOpen) {
+  const InodeId inode = make("large", large_);
+  const auto writer = reopen(inode, O_WRONLY);
+  EXPECT_EQ(writer.mode, IoMode::kDirect);
+  const auto early = reopen(inode, O_RDONLY);
+  EXPECT_EQ(early.mode, IoMode::kCached)
+      << "the kernel may take the writer's answer after this one";
+  close(early);
+  EXPECT_TRUE(volume_->flush(writer.handle));
+  const auto late = reopen(inode, O_RDONLY);
+  EXPECT_EQ(late.mode, IoMode::kPassthrough);
+  close(late);
+  close(writer);
+}
+
 TEST_F(VolumePassthrough, WhenTheKernelDoesNotTakeAFileItGoesOnWithout) {
   kernel_.refusal = EPERM;
   const auto both = create("file", O_RDWR);
