@@ -186,7 +186,7 @@ class Rights(cases.OnStores):
         os.mknod(devices / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
         os.chmod(devices / "fuse", 0o666)
         subprocess.run(["mount", "--bind", devices / "fuse", "/dev/fuse"], check=True)
-        self.addCleanup(subprocess.run, ["umount", "/dev/fuse"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", "/dev/fuse"], check=True)
 
     def test_of_an_ordinary_user(self):
         """Has no rights to give up but to start programs; unmounts through fusermount3."""
