@@ -50,11 +50,12 @@ bool is_spillfs(pid_t process) {
   return name >> word && word.starts_with(kProgram);
 }
 
-// True as well where its descriptors are not for us to see.
+// Whether it holds the mount's connection. Where that is not for us to see, or the kernel does not
+// tell which connection a descriptor is, its program has to be a spillfs.
 bool may_serve(pid_t process, const PinnedMount& mount) {
   std::error_code error;
   const files::directory_iterator all(fmt::format("/proc/{}/fd", process), error);
-  if (error) return error == std::errc::permission_denied;
+  if (error) return error == std::errc::permission_denied && is_spillfs(process);
   for (const auto& entry : all) {
     std::error_code ignored;
     if (files::read_symlink(entry.path(), ignored) != "/dev/fuse") continue;
@@ -62,7 +63,8 @@ bool may_serve(pid_t process, const PinnedMount& mount) {
     int file = 0;
     std::from_chars(name.data(), name.data() + name.size(), file);
     const auto connection = descriptor_number(file, "fuse_connection", process);
-    if (!connection || mount.entry().device == fmt::format("0:{}", *connection)) return true;
+    if (!connection && is_spillfs(process)) return true;
+    if (connection && mount.entry().device == fmt::format("0:{}", *connection)) return true;
   }
   return false;
 }
@@ -86,7 +88,7 @@ Result<Fd> supervisor_of(const PinnedMount& mount, const nlohmann::json& status)
   if (!is_users(pid, mount.owner())) {
     return none(fmt::format("process {} is not one of the user who mounted it", pid));
   }
-  if (!is_spillfs(pid) || !may_serve(pid, mount)) {
+  if (!may_serve(pid, mount)) {
     return none(fmt::format("process {} does not serve it", pid));
   }
   // While it runs its number is no other's: what was looked at was this process.

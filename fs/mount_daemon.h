@@ -11,10 +11,10 @@
 namespace spillfs::fs {
 
 // A pidfd of the supervisor that `status` names, which is the daemon's word and is not relied on.
-// It has to be a process of the user who made the mount, as all its user ids say; its program has
-// to be a spillfs; and it has to hold the connection of this mount. What of this /proc does not
-// show to this user it is not asked for, so that signals to others' daemons fail as they do
-// everywhere. ESRCH with a sentence for anything else.
+// It has to be a process of the user who made the mount, as all its user ids say, and to hold the
+// connection of this mount. Where /proc does not show that to this user, or the kernel does not
+// tell connections apart, its program's name has to begin with spillfs instead, so that signals to
+// others' daemons fail as they do everywhere. ESRCH with a sentence for anything else.
 Result<Fd> supervisor_of(const PinnedMount& mount, const nlohmann::json& status);
 
 // To such a process: EPERM where it is not this user's, ESRCH once it has ended.
