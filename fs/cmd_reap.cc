@@ -139,7 +139,9 @@ class Reaping {
       streams_.out << line_of(
           {{"path", path}, {"bytes", bytes}, {"why", why}, {"removed", !command_.dry_run}});
     } else {
-      streams_.out << fmt::format("{}  {} bytes  {}\n", escaped(path), bytes, escaped(why));
+      streams_.out << fmt::format("{}  {} bytes  {}\n",
+                                  escaped(fmt::format("{}/{}", mountpoint, raw_path(orphan))),
+                                  bytes, escaped(why));
     }
   }
 
