@@ -177,11 +177,17 @@ class Faults(cases.OnStores):
         self.assertTrue((store.store / "ballast").exists())
         store.log_lines_allowed = ("No space left", "takes no changes")
 
+        fill(disk / "hog")
+        with self.assertRaises(OSError) as caught:  # what is left is for changes that add nothing
+            os.setxattr(store.path / "kept", "user.x", PIECE[:60_000])
+        self.assertEqual(caught.exception.errno, errno.ENOSPC)
+        self.assertEqual(store.status()["index"], "takes changes")
+
         def refused():
             fill(disk / "hog")
             try:
-                for number in range(200):
-                    os.setxattr(store.path / "kept", f"user.x{number}", PIECE[:60_000])
+                for number in range(2000):
+                    os.utime(store.path / "kept", (number, number))
             except OSError as error:
                 self.assertEqual(error.errno, errno.ENOSPC)
                 return True

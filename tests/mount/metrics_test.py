@@ -204,7 +204,7 @@ class Metrics(cases.OnStores):
         groups = re.findall(r"^(\S.*)$", shown.stdout, re.M)
         self.assertEqual(groups, [str(store.path), "space", "activity", "memory", "durability",
                                   "restarts"])
-        self.assertRegex(shown.stdout, r"\n  used +300\.\d KiB of 1\.0 GiB \(0 %\), 1023\.7 MiB free")
+        self.assertRegex(shown.stdout, r"\n  used +301\.\d KiB of 1\.0 GiB \(0 %\), 1023\.7 MiB free")
         self.assertRegex(shown.stdout, r"\n  staging +0 B of 64\.0 MiB used")
         status = json.loads(m.spillfs("status", store.path, "--json").stdout)
         self.assertEqual(status["quota_bytes"], 1 << 30)

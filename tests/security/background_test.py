@@ -10,7 +10,7 @@ import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "powerloss")]
-from disk import another_boot, unshare_mounts
+from disk import unshare_mounts
 from support import mounted as m
 from support.cases import OnStores
 from support.users import as_user
@@ -121,20 +121,19 @@ class Background(OnStores):
         store.kill()
         subprocess.run(["umount", "-l", store.path], check=False)
         # The files are whole, but the mount does not know it before it has read them.
-        store.options = "without=passthrough,checksum_rate=1MiB"
+        store.options = "without=passthrough,checksum_rate=1MiB,boot=new"
         store.log_lines_allowed = ("is gone: the power went",)
-        with another_boot(store.root):
-            store.mount()
-            openers = [subprocess.Popen(["setpriv", f"--reuid={ATTACKER}", "--clear-groups", "cat",
-                                         store.path / f"large {i}"], stdout=subprocess.DEVNULL)
-                       for i in range(3)]
-            small = as_user(OTHER, lambda: (store.path / "small").read_bytes())
-            self.assertEqual(small, b"small")
-            self.others_go_on(store)
-            for opener in openers:  # they are told to wait, and then they get it
-                self.assertEqual(opener.wait(60), 0)
-            self.assertFalse((store.path / "huge").exists())  # without sums nothing proves it
-            self.ends_soon(store)
+        store.mount()
+        openers = [subprocess.Popen(["setpriv", f"--reuid={ATTACKER}", "--clear-groups", "cat",
+                                     store.path / f"large {i}"], stdout=subprocess.DEVNULL)
+                   for i in range(3)]
+        small = as_user(OTHER, lambda: (store.path / "small").read_bytes())
+        self.assertEqual(small, b"small")
+        self.others_go_on(store)
+        for opener in openers:  # they are told to wait, and then they get it
+            self.assertEqual(opener.wait(60), 0)
+        self.assertFalse((store.path / "huge").exists())  # without sums nothing proves it
+        self.ends_soon(store)
 
 
 if __name__ == "__main__":

@@ -531,7 +531,8 @@ class Swapped(OnFolders):
         self.assertEqual((store.path / "file").read_text(), "of the first")
         os.rename(way / "store", way / "other")
         os.rename(way / "old", way / "store")
-        self.assertEqual(m.spillfs("upgrade", store.path).returncode, 0)
+        done = m.spillfs("upgrade", store.path)
+        self.assertEqual(done.returncode, 0, done.stderr + store.log())
         self.assertEqual((store.path / "file").read_text(), "of the first")
         store.umount()
 
