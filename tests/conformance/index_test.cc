@@ -381,7 +381,9 @@ TEST_P(IndexTest, NamesThatCollideAreAllMade) {
   for (std::uint64_t i = 0; i < kMany; i += 2) drop(1, name(i));
   for (std::uint64_t i = 0; i < kMany; ++i) {
     ASSERT_EQ(find(1, name(i)), i % 2 == 0 ? 0 : 10 + i);
-    if (i % 2 == 1) ASSERT_EQ(index_->find(InodeId{1}, name(i))->cookie, cookies[name(i)]);
+    if (i % 2 == 1) {
+      ASSERT_EQ(index_->find(InodeId{1}, name(i))->cookie, cookies[name(i)]);
+    }
   }
   for (std::uint64_t i = 0; i < kMany; i += 4) put(1, name(i), 10 + i);
   EXPECT_EQ(list(1, 100).size(), kMany / 2 + kMany / 4);

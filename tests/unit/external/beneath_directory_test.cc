@@ -156,16 +156,22 @@ TEST_P(BeneathDirectoryTest, HoldsWhileNamesChangePlaces) {
   for (int i = 0; i < 1000; ++i) {
     const auto writer = store->create("n/" + std::to_string(i));
     if (writer) static_cast<void>((*writer)->finish());
-    if (!writer) EXPECT_THAT(writer.error().code, testing::AnyOf(ELOOP, ENOTDIR, ENOENT));
+    if (!writer) {
+      EXPECT_THAT(writer.error().code, testing::AnyOf(ELOOP, ENOTDIR, ENOENT));
+    }
     linked += writer ? 0 : 1;
     std::byte byte{};
     const auto got = store->read("n/file", {&byte, 1}, 0);
     EXPECT_FALSE(got);
     const auto removed =
         store->remove(std::vector<std::string>{"n/file", "n/" + std::to_string(i)});
-    if (!removed) EXPECT_EQ(removed.error().code, ELOOP);
+    if (!removed) {
+      EXPECT_EQ(removed.error().code, ELOOP);
+    }
     const auto swept = store->remove_all("n/f");
-    if (!swept) EXPECT_THAT(swept.error().code, testing::AnyOf(ELOOP, ENOTDIR));
+    if (!swept) {
+      EXPECT_THAT(swept.error().code, testing::AnyOf(ELOOP, ENOTDIR));
+    }
   }
   stop = true;
   swapper.join();

@@ -410,7 +410,9 @@ TEST_F(Reaper, WhatIsMovedMeanwhileStays) {
     EXPECT_TRUE(tree_.nodes.contains(file_) ||
                 tree_.nodes.contains("private/" + file_.substr(node_.size() + 1)))
         << at;
-    if (tree_.nodes.contains(node_)) EXPECT_EQ(tree_.nodes[node_].uid, 2U) << at;
+    if (tree_.nodes.contains(node_)) {
+      EXPECT_EQ(tree_.nodes[node_].uid, 2U) << at;
+    }
   }
 }
 
