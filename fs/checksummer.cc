@@ -106,6 +106,7 @@ std::optional<std::pair<uid_t, Checksummer::Job>> Checksummer::next_job(Clock::t
 }
 
 void Checksummer::work(uid_t owner, Job job, const std::stop_token& stop) {
+  MutexLock walking(walking_);
   const auto outcome = advance(job, stop);
   if (!outcome) {
     spdlog::error("checksums of inode {}: {}", number(job.id), describe(outcome.error()));

@@ -66,7 +66,7 @@ class Checksummer {
   // `owner` has changed the file and it may need new sums. A user who has very many waiting is not
   // heard; the scrub comes by such files again.
   void add(InodeId id, uid_t owner) EXCLUDES(mutex_);
-  // Makes the sums that are due now, in the calling thread: where there is no other.
+  // Makes the sums that are due now, in the calling thread.
   void run_due();
 
   struct Status {
@@ -89,22 +89,25 @@ class Checksummer {
 
   void run(const std::stop_token& stop);
   std::optional<std::pair<uid_t, Job>> next_job(Clock::time_point due) REQUIRES(mutex_);
-  void work(uid_t owner, Job job, const std::stop_token& stop) EXCLUDES(mutex_);
-  Result<Outcome> advance(Job& job, const std::stop_token& stop);
-  Result<Outcome> sum_piece(Walk& walk, const std::stop_token& stop);
-  Result<std::uint64_t> sum_chunk(storage::File& file, std::uint64_t offset, std::uint64_t length);
-  bool keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) EXCLUDES(mutex_);
+  void work(uid_t owner, Job job, const std::stop_token& stop) EXCLUDES(mutex_, walking_);
+  Result<Outcome> advance(Job& job, const std::stop_token& stop) REQUIRES(walking_);
+  Result<Outcome> sum_piece(Walk& walk, const std::stop_token& stop) REQUIRES(walking_);
+  Result<std::uint64_t> sum_chunk(storage::File& file, std::uint64_t offset, std::uint64_t length)
+      REQUIRES(walking_);
+  bool keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) REQUIRES(walking_)
+      EXCLUDES(mutex_);
 
   FilesToSum& files_;
   const ChecksummerOptions options_;
+  Mutex walking_;  // one piece of one file at a time; before mutex_
+  BytePace pace_ GUARDED_BY(walking_);
+  std::vector<std::byte> chunk_ GUARDED_BY(walking_);
   Mutex mutex_;
   CondVar changed_;
   FairQueue<Job> jobs_ GUARDED_BY(mutex_);
   // Jobs that have not begun, and from when they may.
   std::unordered_map<std::uint64_t, Clock::time_point> due_ GUARDED_BY(mutex_);
   std::uint64_t bytes_ GUARDED_BY(mutex_) = 0;
-  BytePace pace_;                 // the walking thread's own, as is
-  std::vector<std::byte> chunk_;  // this
   std::jthread thread_;
 };
 
