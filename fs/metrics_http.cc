@@ -23,7 +23,8 @@ constexpr const char* kPlain = "text/plain; charset=utf-8";
 constexpr std::size_t kMostWaiting = 64;  // for a text
 // Those that were told to go and those that wait for a text while they do are counted as well.
 constexpr unsigned kMostConnections = 3 * MetricsConnections::kMost;
-constexpr std::size_t kMemory = 16 * 1024;  // bytes that a connection's request may take
+constexpr std::size_t kMemory =
+    std::size_t{16} * 1024;  // bytes that a connection's request may take
 
 int reply(MHD_Connection* connection, unsigned status, const std::string& text,
           const char* type = kPlain) {

@@ -54,9 +54,10 @@ std::optional<std::uint32_t> number_of(const MountEntry& entry, std::string_view
 
 // proc(5): "36 35 98:0 /root /where options optional… - type source options"
 std::optional<MountEntry> parse_mount_line(const std::string& line) {
-  constexpr std::size_t kFixed = 6;
+  constexpr std::ptrdiff_t kFixed = 6;
   const auto words = words_of(line);
-  const auto dash = std::find(words.begin() + std::min(kFixed, words.size()), words.end(), "-");
+  const auto dash =
+      std::find(words.begin() + std::min(kFixed, std::ssize(words)), words.end(), "-");
   if (words.end() - dash < 4) return std::nullopt;
   MountEntry entry{.device = words[2],
                    .root = unescape(words[3]),

@@ -81,7 +81,7 @@ Result<> remove_below(int folder, const std::string& name, const std::string& pa
   if (!inside && (errno == ELOOP || errno == ENOTDIR)) errno = ENOTEMPTY;
   if (!inside) return fail_errno(errno, "remove " + path);
   for (const std::string& one : SPILLFS_TRY(list_folder(inside.get(), path))) {
-    SPILLFS_TRY(remove_below(inside.get(), one, path + "/" + one, level + 1));
+    SPILLFS_TRY(remove_below(inside.get(), one, fmt::format("{}/{}", path, one), level + 1));
   }
   if (::unlinkat(folder, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return {};
   return fail_errno(errno, "remove " + path);
