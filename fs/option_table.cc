@@ -336,6 +336,12 @@ std::vector<OptionSpec> way_options() {
        .set = set_durability,
        .show = show_durability,
        .words = {"process", "fsync", kInterval}},
+  };
+}
+
+std::vector<OptionSpec> upkeep_options() {
+  using O = MountOptions;
+  return {
       {.name = "scrub_every",
        .value = "AGE",
        .fallback = "24h",
@@ -418,6 +424,12 @@ std::vector<OptionSpec> daemon_options() {
        .show = [](const O& o) { return o.foreign_store == Foreign::kAdmit ? "yes" : "no"; },
        .words = {"yes", "no"},
        .change = OptionChange::kAtMount},
+  };
+}
+
+std::vector<OptionSpec> user_options() {
+  using O = MountOptions;
+  return {
       {.name = "log_level",
        .value = "LEVEL",
        .fallback = "info",
@@ -487,7 +499,8 @@ std::vector<OptionSpec> watch_options() {
 
 std::vector<OptionSpec> make_table() {
   std::vector<OptionSpec> table = space_options();
-  for (const auto& more : {way_options(), daemon_options(), watch_options()}) {
+  for (const auto& more :
+       {way_options(), upkeep_options(), daemon_options(), user_options(), watch_options()}) {
     table.insert(table.end(), more.begin(), more.end());
   }
   return table;

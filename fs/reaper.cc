@@ -211,7 +211,7 @@ class Removal {
     do {
       const auto page = SPILLFS_TRY(judge_.tree().list(directory, after));
       for (const ReapEntry& entry : page.entries) {
-        const auto removed = remove(entry);
+        auto removed = remove(entry);
         if (!removed && removed.error().code != ENOENT) return removed;
       }
       after = page.next;
