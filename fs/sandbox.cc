@@ -26,7 +26,7 @@ using Tests = std::initializer_list<scmp_arg_cmp>;
 
 constexpr std::uint32_t kAllow = SCMP_ACT_ALLOW;
 
-// Of an argument of 32 bits the kernel looks at no others.
+// The kernel looks at the low 32 bits only of an argument that is an int.
 scmp_arg_cmp has_bits(unsigned argument, std::uint64_t mask, std::uint64_t value) {
   return {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
@@ -111,7 +111,7 @@ void add_device_calls(Filter& filter) {
     filter.add(kAllow, "ioctl", {has_bits(1, kInt, request)});
   };
   for (const std::uint64_t request : device_calls()) allow(request);
-  for (const std::uint64_t request : {FIONBIO, FIONREAD, TCGETS}) allow(request);
+  for (const unsigned request : {FIONBIO, FIONREAD, TCGETS}) allow(request);
   for (const std::uint64_t request : {FS_IOC_GETVERSION, FS_IOC_GETFLAGS}) allow(request);
 }
 
