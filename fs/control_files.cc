@@ -19,11 +19,7 @@ class TextReader : public ControlReader {
   explicit TextReader(std::string text) : text_(std::move(text)) {}
 
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
-    if (offset >= text_.size()) return 0;
-    const Bytes from = as_bytes(text_).subspan(offset);
-    const std::size_t count = std::min(into.size(), from.size());
-    std::copy_n(from.begin(), count, into.begin());
-    return count;
+    return read_text(text_, into, offset);
   }
 
  private:
@@ -43,6 +39,14 @@ mode_t permissions_of(ControlAccess access) {
 }
 
 }  // namespace
+
+std::size_t read_text(std::string_view text, MutableBytes into, std::uint64_t offset) {
+  if (offset >= text.size()) return 0;
+  const Bytes from = as_bytes(text).subspan(offset);
+  const std::size_t count = std::min(into.size(), from.size());
+  std::copy_n(from.begin(), count, into.begin());
+  return count;
+}
 
 Result<> ControlReader::write(Bytes /*from*/) { return fail(EPERM, "this file is read-only"); }
 

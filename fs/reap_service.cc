@@ -20,14 +20,10 @@ namespace {
 
 constexpr std::size_t kLongestRequest = 4096;  // bytes
 
-std::string to_line(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
-std::string last_line(const std::string& error = {}) {
+nlohmann::json last_line(const std::string& error = {}) {
   nlohmann::json line{{"done", true}};
   if (!error.empty()) line["error"] = error;
-  return to_line(line);
+  return line;
 }
 
 class Visitor : public ReapVisitor {
@@ -44,13 +40,12 @@ class Visitor : public ReapVisitor {
       }
       if (!removed) return trouble(removed.error());
     }
-    report_.add(
-        to_line({{"path", orphan.path},
+    report_.add({{"path", orphan.path},
                  {"bytes", orphan.bytes},
                  {"why", orphan.why},
-                 {"raw", std::vector<std::uint8_t>(orphan.path.begin(), orphan.path.end())}}));
+                 {"raw", std::vector<std::uint8_t>(orphan.path.begin(), orphan.path.end())}});
   }
-  void trouble(const Error& error) override { report_.add(to_line({{"trouble", error.context}})); }
+  void trouble(const Error& error) override { report_.add({{"trouble", error.context}}); }
   bool goes_on() override { return !stop_.stop_requested() && !report_.is_abandoned(); }
 
  private:
@@ -111,20 +106,6 @@ Result<ReapRequest> parse_reap_request(std::string_view text) {
   } catch (const nlohmann::json::exception&) {
     return fail(EINVAL, "not a request of 'spillfs reap'");
   }
-}
-
-void ReapReport::add(const std::string& line) {
-  MutexLock lock(mutex_);
-  text_ += line;
-}
-
-std::size_t ReapReport::read(MutableBytes into, std::uint64_t offset) {
-  MutexLock lock(mutex_);
-  if (offset >= text_.size()) return 0;
-  const Bytes from = as_bytes(text_).subspan(offset);
-  const std::size_t count = std::min(into.size(), from.size());
-  std::copy_n(from.begin(), count, into.begin());
-  return count;
 }
 
 ReapService::ReapService(Volume& volume, Machine machine)

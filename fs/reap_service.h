@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Searches a Volume for what nobody will come back for, and removes it, for who asks through
-// .spillfs/reap: the daemon alone knows who lives, in its own view of the machine, and what is in
+// Searches a Volume for files whose process has ended, and removes them, as .spillfs/reap is asked
+// to: the daemon alone knows which processes live, in its own view of the machine, and what is in
 // use.
 //
 // A request is a JSON object in a single write, its answer a JSON object a line, which grows until
@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "fs/control_files.h"
+#include "fs/json_report.h"
 #include "fs/namespaces.h"
 #include "fs/process_identity.h"
 #include "fs/volume.h"
@@ -42,22 +43,18 @@ std::string to_text(const ReapRequest& request);
 Result<ReapRequest> parse_reap_request(std::string_view text);
 
 // What was asked, and what is answered so far.
-class ReapReport {
+class ReapReport : public JsonReport {
  public:
   explicit ReapReport(const ReapRequest& request) : request_(request) {}
 
   [[nodiscard]] const ReapRequest& request() const { return request_; }
-  void add(const std::string& line);
-  std::size_t read(MutableBytes into, std::uint64_t offset);
-  // Nobody reads it any more.
+  // Its reader has closed it.
   void abandon() { abandoned_ = true; }
   [[nodiscard]] bool is_abandoned() const { return abandoned_; }
 
  private:
   const ReapRequest request_;
   std::atomic<bool> abandoned_{false};
-  Mutex mutex_;
-  std::string text_ GUARDED_BY(mutex_);
 };
 
 class ReapService {

@@ -17,10 +17,6 @@ constexpr std::chrono::milliseconds kTellEvery{1000};
 constexpr std::uint64_t kKeepEvery = 64 * kMiB;  // of the background walk's position
 constexpr std::uint64_t kMostLines = 10'000;     // of damage, in a report; the log has them all
 
-std::string to_line(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 // Where that can't be read the plan knows of nothing that was compared.
 index::ScrubMark kept_mark(Volume& volume) {
   const auto mark = volume.scrub_mark();
@@ -35,30 +31,16 @@ std::int64_t birth_of(Volume& volume) {
 
 class ReportReader : public ControlReader {
  public:
-  explicit ReportReader(std::shared_ptr<ScrubReport> report) : report_(std::move(report)) {}
+  explicit ReportReader(std::shared_ptr<JsonReport> report) : report_(std::move(report)) {}
   Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
     return report_->read(into, offset);
   }
 
  private:
-  const std::shared_ptr<ScrubReport> report_;
+  const std::shared_ptr<JsonReport> report_;
 };
 
 }  // namespace
-
-void ScrubReport::add(const std::string& line) {
-  MutexLock lock(mutex_);
-  text_ += line;
-}
-
-std::size_t ScrubReport::read(MutableBytes into, std::uint64_t offset) {
-  MutexLock lock(mutex_);
-  if (offset >= text_.size()) return 0;
-  const Bytes from = as_bytes(text_).subspan(offset);
-  const std::size_t count = std::min(into.size(), from.size());
-  std::copy_n(from.begin(), count, into.begin());
-  return count;
-}
 
 Scrubber::Scrubber(Volume& volume, ScrubberOptions options)
     : volume_(volume),
@@ -75,9 +57,9 @@ Scrubber::~Scrubber() {
   changed_.notify_all();
 }
 
-std::shared_ptr<ScrubReport> Scrubber::demand() {
+std::shared_ptr<JsonReport> Scrubber::demand() {
   MutexLock lock(mutex_);
-  if (demanded_ == nullptr) demanded_ = std::make_shared<ScrubReport>();
+  if (demanded_ == nullptr) demanded_ = std::make_shared<JsonReport>();
   changed_.notify_all();
   return demanded_;
 }
@@ -99,7 +81,7 @@ void Scrubber::run(const std::stop_token& stop) {
   run_when_idle();
   while (!stop.stop_requested()) {
     if (const auto report = wait_for_work(stop)) {
-      const std::string last = walk_for(*report, stop);
+      const nlohmann::json last = walk_for(*report, stop);
       {
         MutexLock lock(mutex_);
         demanded_.reset();
@@ -112,7 +94,7 @@ void Scrubber::run(const std::stop_token& stop) {
 }
 
 // Null: the background's, or the end.
-std::shared_ptr<ScrubReport> Scrubber::wait_for_work(const std::stop_token& stop) {
+std::shared_ptr<JsonReport> Scrubber::wait_for_work(const std::stop_token& stop) {
   MutexLock lock(mutex_);
   for (;;) {
     if (stop.stop_requested() || demanded_ != nullptr) return demanded_;
@@ -191,11 +173,11 @@ bool Scrubber::keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) {
 }
 
 // Its last line.
-std::string Scrubber::walk_for(ScrubReport& report, const std::stop_token& stop) {
+nlohmann::json Scrubber::walk_for(JsonReport& report, const std::stop_token& stop) {
   const std::int64_t began = now();
   const auto pass = walk_all(report, stop);
   if (!pass) {
-    return to_line({{"done", true}, {"error", describe(pass.error())}});
+    return {{"done", true}, {"error", describe(pass.error())}};
   }
   {
     MutexLock lock(mutex_);
@@ -203,14 +185,14 @@ std::string Scrubber::walk_for(ScrubReport& report, const std::stop_token& stop)
     status_.last_full_pass = now();
   }
   if (auto kept = keep(kNoSegment); !kept) spdlog::warn("scrub: {}", describe(kept.error()));
-  return to_line({{"done", true},
-                  {"scrubbed_bytes", pass->bytes},
-                  {"files", pass->files},
-                  {"files_without_sums", pass->unsummed},
-                  {"damaged", pass->damaged}});
+  return {{"done", true},
+          {"scrubbed_bytes", pass->bytes},
+          {"files", pass->files},
+          {"files_without_sums", pass->unsummed},
+          {"damaged", pass->damaged}};
 }
 
-Result<Scrubber::Pass> Scrubber::walk_all(ScrubReport& report, const std::stop_token& stop) {
+Result<Scrubber::Pass> Scrubber::walk_all(JsonReport& report, const std::stop_token& stop) {
   Pass pass;
   std::uint64_t read = 0;
   Clock::time_point told;
@@ -219,7 +201,7 @@ Result<Scrubber::Pass> Scrubber::walk_all(ScrubReport& report, const std::stop_t
     read += bytes;
     if (Clock::now() - told >= kTellEvery) {
       told = Clock::now();
-      report.add(to_line({{"scrubbed_bytes", read}, {"of_bytes", volume_.status().charged}}));
+      report.add({{"scrubbed_bytes", read}, {"of_bytes", volume_.status().charged}});
     }
     return !stop.stop_requested();
   };
@@ -233,17 +215,17 @@ Result<Scrubber::Pass> Scrubber::walk_all(ScrubReport& report, const std::stop_t
   }
 }
 
-void Scrubber::tell(ScrubReport& report, const Scrubbed& found, Pass& pass) {
+void Scrubber::tell(JsonReport& report, const Scrubbed& found, Pass& pass) {
   pass.bytes += found.bytes;
   pass.files += found.files;
   pass.unsummed += found.unsummed;
   for (const Damage& damage : found.damage) {
     if (++pass.damaged > kMostLines) continue;
-    report.add(to_line({{"segment", damage.segment},
-                        {"offset", damage.offset},
-                        {"inode", number(damage.inode)},
-                        {"path", damage.path},
-                        {"damage", damage.what}}));
+    report.add({{"segment", damage.segment},
+                {"offset", damage.offset},
+                {"inode", number(damage.inode)},
+                {"path", damage.path},
+                {"damage", damage.what}});
   }
 }
 

@@ -16,6 +16,7 @@
 
 #include "fs/byte_pace.h"
 #include "fs/control_files.h"
+#include "fs/json_report.h"
 #include "fs/scrub_plan.h"
 #include "fs/volume.h"
 #include "storage/base/mutex.h"
@@ -30,26 +31,14 @@ struct ScrubberOptions {
   std::function<std::int64_t()> now;        // seconds since 1970; not set: the machine's clock
 };
 
-// What a pass that somebody asked for has found so far, a JSON object a line (docs/CLI.md); grows
-// until the last line, which has "done".
-class ScrubReport {
- public:
-  void add(const std::string& line);
-  std::size_t read(MutableBytes into, std::uint64_t offset);
-
- private:
-  Mutex mutex_;
-  std::string text_ GUARDED_BY(mutex_);
-};
-
 class Scrubber {
  public:
   Scrubber(Volume& volume, ScrubberOptions options);  // `volume` outlives it
   ~Scrubber();
 
-  // The report of a pass over everything that starts now, or of the one under way that somebody
-  // else asked for.
-  std::shared_ptr<ScrubReport> demand();
+  // The report of a pass over everything (its lines: docs/CLI.md) that starts now, or of one under
+  // way that was demanded before.
+  std::shared_ptr<JsonReport> demand();
   // A reader of demand()'s report; at its end there may be more to come.
   std::unique_ptr<ControlReader> open();
 
@@ -69,12 +58,12 @@ class Scrubber {
   };
 
   void run(const std::stop_token& stop);
-  std::shared_ptr<ScrubReport> wait_for_work(const std::stop_token& stop);
+  std::shared_ptr<JsonReport> wait_for_work(const std::stop_token& stop);
   void walk_in_background(const std::stop_token& stop);
   Result<> walk_from_position(const std::stop_token& stop);
-  std::string walk_for(ScrubReport& report, const std::stop_token& stop);
-  Result<Pass> walk_all(ScrubReport& report, const std::stop_token& stop);
-  void tell(ScrubReport& report, const Scrubbed& found, Pass& pass);
+  nlohmann::json walk_for(JsonReport& report, const std::stop_token& stop);
+  Result<Pass> walk_all(JsonReport& report, const std::stop_token& stop);
+  void tell(JsonReport& report, const Scrubbed& found, Pass& pass);
   bool keep_to_rate(std::uint64_t bytes, const std::stop_token& stop);
   Result<SegmentId> begin_pass();
   Result<> end_pass();
@@ -86,7 +75,7 @@ class Scrubber {
   const ScrubberOptions options_;
   Mutex mutex_;
   CondVar changed_;
-  std::shared_ptr<ScrubReport> demanded_ GUARDED_BY(mutex_);
+  std::shared_ptr<JsonReport> demanded_ GUARDED_BY(mutex_);
   Clock::time_point not_before_ GUARDED_BY(mutex_);  // of the background's walk
   ScrubPlan plan_ GUARDED_BY(mutex_);
   Status status_ GUARDED_BY(mutex_);
