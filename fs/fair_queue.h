@@ -17,7 +17,15 @@ namespace spillfs::fs {
 template <class Item>
 class FairQueue {
  public:
-  void push(uid_t user, Item item) { users_[user].push_back(std::move(item)); }
+  void push(uid_t user, Item item) {
+    std::deque<Item>& own = users_[user];
+    try {
+      own.push_back(std::move(item));
+    } catch (...) {
+      if (own.empty()) users_.erase(user);
+      throw;
+    }
+  }
   // Before all that the user has in it.
   void push_front(uid_t user, Item item) { users_[user].push_front(std::move(item)); }
 

@@ -86,6 +86,19 @@ std::string_view request_name(std::uint32_t opcode) {
   return found == kNames.end() ? kUnknown : found->second;
 }
 
+bool has_answer(Bytes request) {
+  const std::uint32_t opcode = load<fuse_in_header>(request).opcode;
+  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
+}
+
+std::optional<std::uint64_t> released_handle(Bytes request) {
+  const auto header = load<fuse_in_header>(request);
+  const Bytes body = request.subspan(sizeof(header));
+  const bool releases = header.opcode == FUSE_RELEASE && body.size() >= sizeof(fuse_release_in);
+  if (!releases || ControlFiles::owns(InodeId{header.nodeid})) return std::nullopt;
+  return load<fuse_release_in>(body).fh;
+}
+
 Counted RequestCounters::count(Bytes request) {
   if (request.size() < sizeof(fuse_in_header)) return Counted::kNo;
   const auto header = load<fuse_in_header>(request);

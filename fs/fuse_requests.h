@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,11 @@ namespace spillfs::fs {
 // What linux/fuse.h calls it without FUSE_; "UNKNOWN" for what came later.
 std::string_view request_name(std::uint32_t opcode);
 
+// False when the kernel waits for no answer. `request` is raw, as read from /dev/fuse.
+bool has_answer(Bytes request);
+// The handle of a file that a raw request closes for the last time.
+std::optional<std::uint64_t> released_handle(Bytes request);
+
 inline constexpr std::size_t kOpcodes = 64;  // the last stands for all that are beyond
 
 // Whether a request is one that the counters and times tell of.
@@ -25,7 +31,6 @@ enum class Counted : std::uint8_t { kNo, kYes };
 
 class RequestCounters {
  public:
-  // `request` is raw, as read from /dev/fuse.
   Counted count(Bytes request);
   // By the names of linux/fuse.h without FUSE_; kinds that never came are not in it.
   [[nodiscard]] std::map<std::string, std::uint64_t> counts() const;

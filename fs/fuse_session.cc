@@ -2,6 +2,7 @@
 #include "fs/fuse_session.h"
 
 #include <fmt/format.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "fs/fuse_requests.h"
 #include "storage/base/threads.h"
 
 namespace spillfs::fs {
@@ -60,6 +62,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
     : fuse_(std::move(fuse)),
       options_(options),
       volume_(volume),
+      admission_(options.threads),
       finish_syncs_{volume},
       parking_(options.space_wait),
       finish_proofs_{volume} {
@@ -190,8 +193,25 @@ void FuseSession::receive_loop() {
       spdlog::error("receive a request: {}", std::generic_category().message(errno));
       break;
     }
-    serve_request(*session_, context_, {memory.get(), static_cast<std::size_t>(got)});
+    serve_in_turn({memory.get(), static_cast<std::size_t>(got)});
   }
+}
+
+// Once stop() is called, too, what is kept is served before the threads end.
+void FuseSession::serve_in_turn(MutableBytes request) {
+  if (!has_answer(request)) return serve_request(*session_, context_, request);
+  const uid_t user = user_of_request(request);
+  if (!admission_.admit(user, request)) return;
+  serve_request(*session_, context_, request);
+  for (auto kept = admission_.served(user); kept; kept = admission_.served(kept->user)) {
+    serve_request(*session_, context_, kept->bytes);
+  }
+}
+
+// The kernel does not say who closes a file for the last time.
+uid_t FuseSession::user_of_request(Bytes request) {
+  if (const auto handle = released_handle(request)) return volume_.opener_of(HandleId{*handle});
+  return load<fuse_in_header>(request).uid;
 }
 
 }  // namespace spillfs::fs

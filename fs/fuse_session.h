@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "fs/admission.h"
 #include "fs/control_files.h"
 #include "fs/fuse_ops.h"
 #include "fs/parking.h"
@@ -20,7 +21,7 @@ namespace spillfs::fs {
 class FuseSession {
  public:
   struct Options {
-    unsigned threads = 4;
+    unsigned threads = 8;
     std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
     KernelFeatures features;                      // what the kernel and we agreed on
     Volume::Start start = Volume::Start::kMount;
@@ -61,12 +62,15 @@ class FuseSession {
   Result<> start(MutableBytes init);
   void connect_volume();
   void receive_loop();
+  void serve_in_turn(MutableBytes request);
+  [[nodiscard]] uid_t user_of_request(Bytes request);
   void spin();
 
   const Fd fuse_;
   const Options options_;
   Volume& volume_;
   FuseContext context_;
+  Admission admission_;
   std::unique_ptr<fuse_session, Destroy> session_;
   const FinishSyncs finish_syncs_;
   Parking parking_;  // goes before it: what waits is answered through the session

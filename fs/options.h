@@ -44,7 +44,7 @@ struct MountOptions {
   std::uint64_t checksum_rate = 128 * kMiB;    // bytes a second
   std::uint64_t scrub_rate = 16 * kMiB;        // bytes a second, at least; 0: no background scrub
   std::chrono::seconds scrub_every{86'400};    // 0: none, too
-  std::uint64_t threads = 4;
+  std::uint64_t threads = 8;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not
   std::vector<std::string> data;  // data directories of a new store; none: the store itself

@@ -130,6 +130,12 @@ Result<Volume::Handle> Volume::handle(HandleId id) {
   return open;
 }
 
+uid_t Volume::opener_of(HandleId id) {
+  MutexLock lock(handles_mutex_);
+  const auto found = handles_.find(static_cast<std::uint64_t>(id));
+  return found == handles_.end() ? 0 : found->second.opener;
+}
+
 Result<HandleId> Volume::add_handle(const Handle& handle, RequestId request) {
   if (!handle_shares_.take(handle.opener)) return fail(EMFILE, "the user has too many files open");
   const auto added = open_files_->add({.inode = handle.vnode->id,

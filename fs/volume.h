@@ -112,6 +112,9 @@ class Volume {
                                 Caller caller);  // O_TMPFILE
   Result<Opened> open_file(InodeId id, int flags, Caller caller = {});
 
+  // The user whose open(2) made the handle; root where there is none such.
+  uid_t opener_of(HandleId handle);
+
   Result<std::size_t> read(HandleId handle, MutableBytes into, std::uint64_t offset);
   // At `offset`, with O_APPEND as well: the kernel turns an append into the file's end, and sends a
   // mapping's pages through whatever handle may write.
