@@ -183,7 +183,8 @@ TEST_F(OldIndexTest, NamesMadeToCollideLeaveRoomForANeededOne) {
   EXPECT_EQ(index_->find(kOld, "needed")->inode, InodeId{5});
   std::map<std::string, std::uint64_t> listed;
   std::uint64_t last = 0;
-  for (const Dentry& dentry : index_->list(kOld, 0, 1000).value()) {
+  const auto entries = index_->list(kOld, 0, 1000).value();
+  for (const Dentry& dentry : entries) {
     EXPECT_GT(dentry.cookie, std::exchange(last, dentry.cookie));
     EXPECT_TRUE(listed.emplace(dentry.name, dentry.cookie).second);
   }
