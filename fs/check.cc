@@ -17,7 +17,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 1000;
+constexpr std::size_t kCheckPage = 1000;
 
 struct Names {
   std::uint64_t entries = 0;      // in this directory
@@ -76,7 +76,7 @@ class Checker {
   Result<> each_inode(Each each) {
     InodeId after{0};
     for (;;) {
-      const auto page = SPILLFS_TRY(index_.inodes(after, kPage));
+      const auto page = SPILLFS_TRY(index_.inodes(after, kCheckPage));
       if (page.empty()) return {};
       for (const index::Inode& inode : page) {
         if (auto done = each(inode); !done) return done;
@@ -89,7 +89,7 @@ class Checker {
     if (!S_ISDIR(inode.mode)) return {};
     std::uint64_t after = 0;
     for (;;) {
-      const auto page = SPILLFS_TRY(index_.list(inode.id, after, kPage));
+      const auto page = SPILLFS_TRY(index_.list(inode.id, after, kCheckPage));
       if (page.empty()) return {};
       for (const index::Dentry& dentry : page) SPILLFS_TRY(check_name(inode, dentry));
       after = page.back().cookie;
@@ -285,7 +285,7 @@ class Checker {
   Result<> check_segments(SegmentKind kind) {
     SegmentId after = kNoSegment;
     for (;;) {
-      const auto page = SPILLFS_TRY(index_.segments(kind, after, kPage));
+      const auto page = SPILLFS_TRY(index_.segments(kind, after, kCheckPage));
       if (page.empty()) return {};
       for (const index::Segment& segment : page) SPILLFS_TRY(check_segment(segment));
       after = page.back().id;
@@ -307,7 +307,7 @@ class Checker {
     }
     std::uint64_t from = 0;
     for (;;) {
-      const auto page = SPILLFS_TRY(index_.records(segment.id, from, kPage));
+      const auto page = SPILLFS_TRY(index_.records(segment.id, from, kCheckPage));
       if (page.empty()) return {};
       for (const index::Record& record : page) {
         const auto owner = index_.inode(record.inode);

@@ -14,8 +14,8 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{1000};  // for jobs that become due
-constexpr std::size_t kMostWaiting = 10'000;      // files of one user
+constexpr std::chrono::milliseconds kJobLook{1000};  // for jobs that become due
+constexpr std::size_t kMostWaiting = 10'000;         // files of one user
 // A piece ends where a row of sums does, once it has read or made so much.
 constexpr std::uint64_t kPieceBytes = 64 * kMiB;
 constexpr std::size_t kPieceSums = 64 * index::kSumsPerRow;
@@ -74,7 +74,7 @@ void Checksummer::run(const std::stop_token& stop) {
         if (jobs_.empty()) {
           changed_.wait(mutex_);
         } else {
-          changed_.wait_for(mutex_, kLook);
+          changed_.wait_for(mutex_, kJobLook);
         }
       }
     }
@@ -173,7 +173,7 @@ bool Checksummer::keep_to_rate(std::uint64_t bytes, const std::stop_token& stop)
   while (!stop.stop_requested()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now());
     if (left.count() <= 0) return true;
-    changed_.wait_for(mutex_, std::min(left, kLook));
+    changed_.wait_for(mutex_, std::min(left, kJobLook));
   }
   return false;
 }

@@ -18,7 +18,7 @@ namespace {
 // A mount as an ordinary user has no PATH, and needs fusermount3.
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-struct Asked {
+struct HelperArguments {
   std::string store;
   std::string mountpoint;
   std::vector<std::string> options;
@@ -35,7 +35,7 @@ int refused(const Error& error, Streams streams) {
 }
 
 // All but the options, which are taken apart already.
-MountCommand command_of(const Asked& asked, const HelperOptions& options) {
+MountCommand command_of(const HelperArguments& asked, const HelperOptions& options) {
   MountCommand command{.config = options.config,
                        .store = asked.store,
                        .mountpoint = asked.mountpoint,
@@ -49,7 +49,7 @@ MountCommand command_of(const Asked& asked, const HelperOptions& options) {
   return command;
 }
 
-int mount(const Asked& asked, Streams streams) {
+int mount(const HelperArguments& asked, Streams streams) {
   const auto options = take_apart(asked.options, asked.sloppy ? Sloppy::kYes : Sloppy::kNo);
   if (!options) return refused(options.error(), streams);
   const MountCommand command = command_of(asked, *options);
@@ -76,7 +76,7 @@ int mount(const Asked& asked, Streams streams) {
 
 int run_mount_helper(std::span<char*> argv, Streams streams) {
   ::setenv("PATH", kPath, 0);
-  Asked asked;
+  HelperArguments asked;
   CLI::App app("mounts a spillfs store, for mount(8)", "mount.spillfs");
   app.failure_message(usage_failure);
   app.add_option("store", asked.store, "a directory, Ray's JSON, or a .toml file")->required();

@@ -14,12 +14,12 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr int kPatience = 60'000;  // milliseconds for the daemon to seal what is open
+constexpr int kSealPatience = 60'000;  // milliseconds for the daemon to seal what is open
 
 // Waits until what was open is sealed; false when that takes too long.
 bool await_end(const Fd& supervisor) {
   pollfd ended{.fd = supervisor.get(), .events = POLLIN, .revents = 0};
-  return ::poll(&ended, 1, kPatience) == 1;
+  return ::poll(&ended, 1, kSealPatience) == 1;
 }
 
 Result<std::string> mountpoint_of(const std::string& text) {

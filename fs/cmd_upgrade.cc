@@ -18,7 +18,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kUpgradePatience{60};
 constexpr std::chrono::milliseconds kPause{20};
 
 ExitCode serve(const HandOver& what, const MountOptions& options, Streams streams) {
@@ -79,7 +79,7 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
     return now.is_object() &&
            now.value(what, nlohmann::json()) != before.value(what, nlohmann::json());
   };
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + kUpgradePatience;
   while (std::chrono::steady_clock::now() < end) {
     const auto now = read_status(*mount);
     if (changed(now, "upgrades")) {
@@ -95,8 +95,9 @@ ExitCode run_upgrade(const UpgradeCommand& command, Streams streams) {
     }
     std::this_thread::sleep_for(kPause);
   }
-  return failed(fmt::format("nothing came of it within {} s; see the log", kPatience.count()),
-                kExitSystem, streams);
+  return failed(
+      fmt::format("nothing came of it within {} s; see the log", kUpgradePatience.count()),
+      kExitSystem, streams);
 }
 
 ExitCode run_take_over(const TakeOverCommand& command, Streams streams) {

@@ -15,7 +15,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{2000};
+constexpr std::chrono::milliseconds kWitnessPatience{2000};
 
 // In the helper: numbers of threads come in, what they die of goes out.
 void testify(int socket) {
@@ -50,7 +50,7 @@ int DeathWitness::dying_of(pid_t thread) {
   std::int32_t cause = 0;
   pollfd answer{.fd = helper_->socket(), .events = POLLIN, .revents = 0};
   if (::write(helper_->socket(), &asked, sizeof(asked)) == sizeof(asked) &&
-      ::poll(&answer, 1, static_cast<int>(kPatience.count())) == 1 &&
+      ::poll(&answer, 1, static_cast<int>(kWitnessPatience.count())) == 1 &&
       ::read(helper_->socket(), &cause, sizeof(cause)) == sizeof(cause)) {
     return cause;
   }

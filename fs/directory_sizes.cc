@@ -11,7 +11,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 1000;
+constexpr std::size_t kDirectoriesPage = 1000;
 constexpr std::size_t kDeepest = 4096;  // a path has no more parts
 
 }  // namespace
@@ -65,8 +65,8 @@ Result<DirectorySizes::Count> DirectorySizes::count(const std::stop_token& stop)
   Count out;
   for (InodeId after{0}; out.inodes < most_inodes_;) {
     if (stop.stop_requested()) return fail(ECANCELED);
-    const auto page =
-        SPILLFS_TRY(volume_.list_inodes(after, std::min(kPage, most_inodes_ - out.inodes)));
+    const auto page = SPILLFS_TRY(
+        volume_.list_inodes(after, std::min(kDirectoriesPage, most_inodes_ - out.inodes)));
     if (page.empty()) {
       out.complete = true;
       break;

@@ -16,6 +16,7 @@
 
 #include "fs/child_call.h"
 #include "fs/doctor.h"
+#include "fs/external.h"
 #include "fs/mount_table.h"
 #include "storage/base/result.h"
 
@@ -131,7 +132,7 @@ bool is_rays(const std::filesystem::path& process) {
 }
 
 // None where we may as well look by ourselves, or can't be the user.
-std::optional<UserIds> user_of(const std::filesystem::path& process) {
+std::optional<UserIds> owner_of(const std::filesystem::path& process) {
   struct stat found {};
   if (::geteuid() != 0 || ::stat(process.c_str(), &found) != 0 || found.st_uid == 0) return {};
   return UserIds{.uid = found.st_uid, .gid = found.st_gid};
@@ -147,7 +148,7 @@ Directories running_ray() {
         std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
     if (process && is_rays(entry.path())) {
       look_at_process(entry.path(),
-                      {.name = "Ray's process " + name, .user = user_of(entry.path())}, out);
+                      {.name = "Ray's process " + name, .user = owner_of(entry.path())}, out);
     }
   }
   return out;
@@ -181,13 +182,6 @@ void examine_directory(const std::string& directory, const Source& from, Finding
   }
 }
 
-Result<std::string> config_text(const std::string& config) {
-  if (!config.starts_with('@')) return config;
-  std::ifstream file(config.substr(1));
-  if (!file) return fail_errno(errno, "read " + config.substr(1));
-  return std::string{std::istreambuf_iterator<char>(file), {}};
-}
-
 }  // namespace
 
 void examine_ray(const std::string& config, Findings& findings) {
@@ -195,7 +189,7 @@ void examine_ray(const std::string& config, Findings& findings) {
   if (config.empty()) {
     directories = running_ray();
   } else {
-    const auto text = config_text(config);
+    const auto text = text_given(config);
     if (!text || !add_config(*text, {.name = "the configuration given", .user = {}}, directories)) {
       findings.push_back(
           {Level::kFail, "ray",

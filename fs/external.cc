@@ -11,19 +11,14 @@
 #include "storage/external/object_url.h"
 
 namespace spillfs::fs {
-namespace {
-
-// The JSON itself; "@file" is read.
-Result<std::string> config_text(const std::string& config) {
-  if (!config.starts_with('@')) return config;
-  const std::string path = config.substr(1);
+Result<std::string> text_given(const std::string& given) {
+  if (!given.starts_with('@')) return given;
+  const std::string path = given.substr(1);
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file) return fail(EINVAL, "--config: can't read " + path);
   return text;
 }
-
-}  // namespace
 
 Interruption::Interruption() {
   const sigset_t set = signal_set({SIGINT, SIGTERM, SIGHUP});
@@ -54,7 +49,7 @@ void Progress::add(std::uint64_t bytes) {
 
 OpenedStorage open_storage(const StorageChoice& choice, Streams streams,
                            storage::external::SpillHooks hooks) {
-  const auto config = config_text(choice.config);
+  const auto config = text_given(choice.config);
   if (!config) return {.storage = {}, .code = report(config.error(), kExitUsage, streams)};
   auto made = storage::external::make_external_storage(*config, choice.session, std::move(hooks));
   if (made) return {.storage = *std::move(made)};

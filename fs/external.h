@@ -29,6 +29,9 @@ class Interruption {
   sigset_t before_{};
 };
 
+// JSON that is given as such, or as "@file".
+Result<std::string> text_given(const std::string& given);
+
 // "\r12 MiB of 40 MiB" on a terminal, now and then; nothing elsewhere.
 class Progress {
  public:

@@ -24,7 +24,7 @@ namespace {
 constexpr int kWakeSignal = SIGUSR1;  // interrupts a read that waits for a request
 constexpr std::chrono::milliseconds kWakePause{5};
 constexpr std::chrono::microseconds kSpin{40};
-constexpr std::size_t kPage = 4096;
+constexpr std::size_t kMemoryPage = 4096;
 
 struct Free {
   void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: from aligned_alloc
@@ -179,7 +179,7 @@ void FuseSession::spin() {
 
 void FuseSession::receive_loop() {
   const std::unique_ptr<std::byte, Free> memory(
-      static_cast<std::byte*>(std::aligned_alloc(kPage, kRequestBuffer)));
+      static_cast<std::byte*>(std::aligned_alloc(kMemoryPage, kRequestBuffer)));
   // Where the kernel has to make a page for a request, and this process is killed just then, the
   // request fails.
   std::memset(memory.get(), 0, kRequestBuffer);

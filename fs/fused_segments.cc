@@ -8,14 +8,14 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 1000;
+constexpr std::size_t kRecordsPage = 1000;
 
 }  // namespace
 
 Result<> FusedSegments::load() {
   SegmentId after = kNoSegment;
   for (;;) {
-    const auto page = SPILLFS_TRY(index_.segments(SegmentKind::kFused, after, kPage));
+    const auto page = SPILLFS_TRY(index_.segments(SegmentKind::kFused, after, kRecordsPage));
     if (page.empty()) return {};
     MutexLock lock(mutex_);
     for (const index::Segment& segment : page) {

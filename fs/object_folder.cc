@@ -11,9 +11,10 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kRecent = 8;                  // files whose objects are remembered
-constexpr std::uint64_t kFirstCookie = 3;           // of a file's object 0
-constexpr std::chrono::milliseconds kPatience{50};  // how long one request looks for files of Ray's
+constexpr std::size_t kRecent = 8;         // files whose objects are remembered
+constexpr std::uint64_t kFirstCookie = 3;  // of a file's object 0
+constexpr std::chrono::milliseconds kSearchPatience{
+    50};  // how long one request looks for files of Ray's
 
 // A file open for reading, for as long as this lives.
 class FileReader {
@@ -162,7 +163,7 @@ Result<std::vector<DirectoryEntry>> ObjectFolder::list(ControlId in, std::uint64
 Result<std::vector<DirectoryEntry>> ObjectFolder::list_directory(InodeId id, std::uint64_t after,
                                                                  std::size_t limit) {
   after = std::max(after, kFirstCookie - 1);
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + kSearchPatience;
   std::vector<DirectoryEntry> entries;
   while (entries.empty()) {
     const auto page = SPILLFS_TRY(volume_.list(id, after, limit));

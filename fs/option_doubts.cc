@@ -11,8 +11,6 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint64_t kBlock = 4096;  // bytes
-
 // A number of bytes without a unit, or 0.
 std::uint64_t bare_number(std::string_view text) {
   std::uint64_t number = 0;
@@ -52,7 +50,7 @@ std::vector<std::string> doubts_about(const std::vector<GivenOption>& given) {
   std::vector<std::string> doubts;
   for (const auto& [name, size] : sizes) {
     const std::uint64_t bytes = bare_number(size.value);
-    if (bytes == 0 || bytes >= kBlock) continue;
+    if (bytes == 0 || bytes >= kDiskBlock) continue;
     doubts.push_back(fmt::format("{}: {}={} is {} byte{}; did you mean {}{}?", size.origin, name,
                                  size.value, bytes, bytes == 1 ? "" : "s", bytes,
                                  usual_unit(name)));

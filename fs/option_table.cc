@@ -58,7 +58,7 @@ Result<> set_index_reserve(MountOptions& options, std::string_view text) {
   return {};
 }
 
-constexpr OptionRange kThreads{.least = 1, .most = 64};
+constexpr OptionRange kReceiveThreads{.least = 1, .most = 64};
 
 constexpr OptionRange kHandles{.least = 1, .most = OpenFiles::kMost};
 
@@ -74,7 +74,7 @@ Result<std::uint64_t> parse_count(std::string_view text, OptionRange range) {
 }
 
 Result<> set_threads(MountOptions& options, std::string_view text) {
-  options.threads = SPILLFS_TRY(parse_count(text, kThreads));
+  options.threads = SPILLFS_TRY(parse_count(text, kReceiveThreads));
   return {};
 }
 
@@ -384,7 +384,7 @@ std::vector<OptionSpec> daemon_options() {
        .help = "threads that receive requests; one user's take half of them at most",
        .set = set_threads,
        .show = [](const O& o) { return std::to_string(o.threads); },
-       .range = kThreads},
+       .range = kReceiveThreads},
       {.name = "space_wait",
        .kind = OptionKind::kTime,
        .value = "SECONDS",

@@ -9,14 +9,14 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr unsigned kThreads = 4;
-constexpr std::size_t kThreadsOfUser = kThreads / 2;
+constexpr unsigned kParkingThreads = 4;
+constexpr std::size_t kThreadsOfUser = kParkingThreads / 2;
 constexpr std::chrono::milliseconds kPause{100};
 
 }  // namespace
 
 Parking::Parking(std::chrono::milliseconds patience) : patience_(patience) {
-  start_threads(threads_, kThreads, 1, [this](const std::stop_token& stop) { loop(stop); });
+  start_threads(threads_, kParkingThreads, 1, [this](const std::stop_token& stop) { loop(stop); });
 }
 
 Parking::~Parking() {

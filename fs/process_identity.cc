@@ -29,7 +29,7 @@ enum Field : std::size_t {
   kState = 3,
   kParent = 4,
   kFlags = 9,
-  kThreads = 20,
+  kThreadCount = 20,
   kStart = 22,
   kPending = 31,
   kExitCode = 52,
@@ -151,7 +151,8 @@ bool is_gone(const Process& process) {
   if (!stat) return ::kill(process.pid, 0) != 0 && errno == ESRCH;
   if (stat->number(kStart) != process.start) return true;
   // Its parent has not asked yet. A first thread that ended is a zombie, too, while others run.
-  return (stat->word(kState) == "Z" || stat->word(kState) == "X") && stat->number(kThreads) <= 1;
+  return (stat->word(kState) == "Z" || stat->word(kState) == "X") &&
+         stat->number(kThreadCount) <= 1;
 }
 
 bool have_ended(const Creator& creator, std::size_t count, const Machine& here,

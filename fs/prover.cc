@@ -8,14 +8,14 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr unsigned kThreads = 2;  // one goes on where a disk is stuck
+constexpr unsigned kProverThreads = 2;  // one goes on where a disk is stuck
 constexpr std::uint64_t kPiece = 16 * kMiB;
 
 }  // namespace
 
 void Prover::start() {
   started_ = true;
-  start_threads(threads_, kThreads, 1, [this](const std::stop_token& stop) { run(stop); });
+  start_threads(threads_, kProverThreads, 1, [this](const std::stop_token& stop) { run(stop); });
 }
 
 void Prover::stop() {

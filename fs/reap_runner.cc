@@ -16,7 +16,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{100};  // how late an end is heard at most
+constexpr std::chrono::milliseconds kEndLook{100};  // how late an end is heard at most
 constexpr char kRun = 'r';
 constexpr char kEnd = '\0';  // after the last line of a run
 
@@ -35,7 +35,7 @@ constexpr char kEnd = '\0';  // after the last line of a run
 bool wait_for(pid_t child, int socket) {
   while (::waitpid(child, nullptr, WNOHANG) == 0) {
     pollfd worker{.fd = socket, .events = POLLRDHUP, .revents = 0};
-    if (::poll(&worker, 1, static_cast<int>(kLook.count())) == 0) continue;
+    if (::poll(&worker, 1, static_cast<int>(kEndLook.count())) == 0) continue;
     ::kill(child, SIGKILL);  // not waited for: it may wait for the mount, which no one serves
     return false;
   }
@@ -70,7 +70,7 @@ Result<> ReapRunner::run(const std::stop_token& stop,
   std::string said;
   pollfd readable{.fd = helper_->socket(), .events = POLLIN, .revents = 0};
   while (!stop.stop_requested()) {
-    if (::poll(&readable, 1, static_cast<int>(kLook.count())) == 0) continue;
+    if (::poll(&readable, 1, static_cast<int>(kEndLook.count())) == 0) continue;
     std::array<char, 4096> part{};
     const ssize_t got = ::read(helper_->socket(), part.data(), part.size());
     if (got <= 0) return fail(ECHILD, "its helper has ended");

@@ -9,7 +9,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{50};
+constexpr std::chrono::milliseconds kLineLook{50};
 constexpr unsigned kLooksToAsk = 20;
 
 }  // namespace
@@ -32,7 +32,7 @@ Result<std::string> ReportLines::next() {
 }
 
 Result<> ReportLines::wait() {
-  std::this_thread::sleep_for(kLook);
+  std::this_thread::sleep_for(kLineLook);
   if (++waits_ % kLooksToAsk != 0 || goes_on_()) return {};
   return fail(ENOTCONN, "it is not mounted any more");
 }

@@ -20,7 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kJobPatience{5};
 
 struct Free {
   void operator()(char* text) const { std::free(text); }  // NOLINT: from libsystemd
@@ -34,7 +34,7 @@ std::string own_unit() {
 
 std::string read_all(const Fd& pipe) {
   std::string text;
-  for (const auto end = Clock::now() + kPatience; Clock::now() < end;) {
+  for (const auto end = Clock::now() + kJobPatience; Clock::now() < end;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     pollfd readable{.fd = pipe.get(), .events = POLLIN, .revents = 0};
     if (::poll(&readable, 1, static_cast<int>(left.count())) <= 0) continue;

@@ -12,7 +12,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{1000};  // how late a stop is heard at most
+constexpr std::chrono::milliseconds kStopLook{1000};  // how late a stop is heard at most
 constexpr std::chrono::milliseconds kTellEvery{1000};
 constexpr std::uint64_t kKeepEvery = 64 * kMiB;  // of the background walk's position
 constexpr std::uint64_t kMostLines = 10'000;     // of damage, in a report; the log has them all
@@ -99,7 +99,7 @@ std::shared_ptr<JsonReport> Scrubber::wait_for_work(const std::stop_token& stop)
   for (;;) {
     if (stop.stop_requested() || demanded_ != nullptr) return demanded_;
     if (Clock::now() >= not_before_ && plan_.is_due(now())) return nullptr;
-    changed_.wait_for(mutex_, kLook);
+    changed_.wait_for(mutex_, kStopLook);
   }
 }
 
@@ -167,7 +167,7 @@ bool Scrubber::keep_to_rate(std::uint64_t bytes, const std::stop_token& stop) {
   while (!stop.stop_requested() && demanded_ == nullptr) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now());
     if (left.count() <= 0) return true;
-    changed_.wait_for(mutex_, std::min(left, kLook));
+    changed_.wait_for(mutex_, std::min(left, kStopLook));
   }
   return false;
 }

@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kPause = 5s;
 constexpr std::chrono::milliseconds kShortPause = 50ms;  // while it starts
 constexpr std::chrono::microseconds kMoreTime = 30s;     // than TimeoutStartSec, while it recovers
-constexpr std::chrono::milliseconds kPatience = 5s;      // for systemd to take what it is told
+constexpr std::chrono::milliseconds kNotifyPatience = 5s;  // for systemd to take what it is told
 constexpr int kNoFile = -1;
 
 struct Kept {
@@ -87,11 +87,11 @@ bool notify(std::string_view text, std::chrono::milliseconds patience, int file 
 
 bool store_descriptor(const char* name, int file) {
   // Without FDPOLL=0 systemd would wake for every request of the mount.
-  return notify(fmt::format("FDSTORE=1\nFDNAME={}\nFDPOLL=0", name), kPatience, file);
+  return notify(fmt::format("FDSTORE=1\nFDNAME={}\nFDPOLL=0", name), kNotifyPatience, file);
 }
 
 void remove_descriptor(const char* name) {
-  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name), kPatience);
+  notify(fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name), kNotifyPatience);
 }
 
 // Comes back when systemd has done what it was told, which it says by closing a pipe.
@@ -100,10 +100,10 @@ void await_manager() {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
   const Fd ours(ends[0]);
   Fd theirs(ends[1]);
-  if (!notify("BARRIER=1", kPatience, theirs.get())) return;
+  if (!notify("BARRIER=1", kNotifyPatience, theirs.get())) return;
   theirs.reset();
   pollfd closed{.fd = ours.get(), .events = 0, .revents = 0};
-  ::poll(&closed, 1, static_cast<int>(kPatience.count()));
+  ::poll(&closed, 1, static_cast<int>(kNotifyPatience.count()));
 }
 
 void remove_descriptors() {
@@ -155,17 +155,17 @@ std::chrono::milliseconds ServiceManager::pause() const {
 void ServiceManager::reloading() {
   state_ = State::kReloading;
   notify(fmt::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=upgrading…", monotonic_now()),
-         kPatience);
+         kNotifyPatience);
 }
 
 void ServiceManager::reloaded() {
   state_ = State::kServing;
-  notify("READY=1", kPatience);
+  notify("READY=1", kNotifyPatience);
 }
 
 void ServiceManager::stopping() {
   state_ = State::kStopping;
-  notify("STOPPING=1\nSTATUS=unmounting…", kPatience);
+  notify("STOPPING=1\nSTATUS=unmounting…", kNotifyPatience);
 }
 
 void ServiceManager::keep(const HandOver& what) {

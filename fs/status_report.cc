@@ -49,7 +49,7 @@ std::string state_of(const Json& status) {
 }
 
 // "CAP_SYS_ADMIN; no new privileges; system calls filtered; OOM score -500"
-std::string rights_of(const Json& process) {
+std::string rights_text(const Json& process) {
   std::vector<std::string> parts;
   std::vector<std::string> capabilities;
   for (const Json& each : process.value("capabilities", Json::array())) {
@@ -70,7 +70,7 @@ void add_rights(const Json& status, Report& out) {
   if (rights == status.end() || !rights->is_object()) return;
   for (const char* process : {"supervisor", "worker"}) {
     const auto found = rights->find(process);
-    if (found != rights->end() && found->is_object()) out.line(process, rights_of(*found));
+    if (found != rights->end() && found->is_object()) out.line(process, rights_text(*found));
   }
   out.line("sandbox", text_of(status, "sandbox"));
 }

@@ -11,7 +11,6 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint64_t kBlock = 4096;
 constexpr std::size_t kEvictionTries = 8;  // others may hold those that come first
 
 }  // namespace
@@ -158,7 +157,7 @@ bool Volume::evict_largest(const Vnode& keep) {
 // The charge of a private segment after an operation: what a stream will take once it is trimmed,
 // or the blocks it has.
 void Volume::settle_private(Vnode& vnode) {
-  std::uint64_t charge = round_up(vnode.segment->length(), kBlock);
+  std::uint64_t charge = round_up(vnode.segment->length(), kDiskBlock);
   if (!vnode.segment->streaming()) {
     if (auto allocated = vnode.segment->allocated()) charge = *allocated;
   }

@@ -14,7 +14,6 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kMaxFile = std::numeric_limits<std::int64_t>::max();
-constexpr std::uint64_t kBlock = 4096;
 constexpr std::size_t kCopyStep = kMiB;
 constexpr std::uint64_t kCopyMost = 16 * kMiB;  // of one call: others wait for the thread
 constexpr int kCreateTries = 10;
@@ -210,7 +209,7 @@ Result<> Volume::write_at(Vnode& vnode, int flags, const Write& write) {
 Result<> Volume::stage(Vnode& vnode, const Write& write) {
   const auto [from, offset, wait] = write;
   const std::uint64_t size = std::max<std::uint64_t>(vnode.size, offset + from.size());
-  const std::uint64_t wanted = std::max(vnode.charged, round_up(size, kBlock));
+  const std::uint64_t wanted = std::max(vnode.charged, round_up(size, kDiskBlock));
   const std::uint64_t unsealed = staging_->size() - staging_->free_bytes();
   if (auto room = segments_->check_room(unsealed + from.size()); !room) {
     return tl::unexpected(no_space(room.error()));
@@ -248,13 +247,13 @@ Result<> Volume::write_private(Vnode& vnode, const Write& write) {
     SPILLFS_TRY(before_change_in_place(vnode));
   }
   const bool grows = end > segment.length();
-  const bool sparse = vnode.charged < round_up(segment.length(), kBlock);
+  const bool sparse = vnode.charged < round_up(segment.length(), kDiskBlock);
   const std::uint64_t before = vnode.charged;
   std::uint64_t wanted = before;
   if (sparse || (grows && offset > segment.length())) {
-    wanted += round_up(from.size(), kBlock) + kBlock;
+    wanted += round_up(from.size(), kDiskBlock) + kDiskBlock;
   } else if (grows) {
-    wanted = std::max(wanted, round_up(end, kBlock));
+    wanted = std::max(wanted, round_up(end, kDiskBlock));
   }
   SPILLFS_TRY(charge(vnode, wanted));
   if (auto room = prepare_blocks(vnode, write, wanted - before); !room) {
@@ -352,7 +351,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   SPILLFS_TRY(catch_up(vnode));
   SPILLFS_TRY(before_change_in_place(vnode));
   if (how != storage::AllocateMode::kPunchHole) {
-    SPILLFS_TRY(charge(vnode, vnode.charged + round_up(length, kBlock) + kBlock));
+    SPILLFS_TRY(charge(vnode, vnode.charged + round_up(length, kDiskBlock) + kDiskBlock));
   } else if (stays_dense(vnode)) {
     return fail(EOPNOTSUPP, "no holes in a file that may be mapped past the daemon");
   }

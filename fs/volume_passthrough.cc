@@ -13,7 +13,6 @@ namespace spillfs::fs {
 namespace {
 
 constexpr std::uint64_t kRoomForStreams = 8 * kGiB;  // nothing stops one before the disk is full
-constexpr std::uint64_t kBlock = 4096;
 
 }  // namespace
 
@@ -122,7 +121,7 @@ bool Volume::stays_dense(const Vnode& vnode) {
 // Gives the file, up to `size`, all its blocks, which are charged before. A disk that can't is no
 // hindrance: it writes no block in place either.
 Result<> Volume::make_dense(Vnode& vnode, std::uint64_t size) {
-  const std::uint64_t wanted = round_up(size, kBlock);
+  const std::uint64_t wanted = round_up(size, kDiskBlock);
   if (size == 0) return {};
   if (vnode.charged < wanted) SPILLFS_TRY(charge(vnode, wanted));
   const auto filled = vnode.segment->allocate(storage::AllocateMode::kKeepSize, 0, size);

@@ -17,7 +17,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 1000;
+constexpr std::size_t kDoubtfulPage = 1000;
 constexpr std::uint64_t kNobodysNumbers = std::uint64_t{1} << 62;  // no store gets that far
 
 constexpr const char* kAsk =
@@ -190,7 +190,7 @@ Result<> Volume::prove_all(const Pace& pace) {
   bool all = epochs_.any_doubtful();
   InodeId after{0};
   while (epochs_.any_doubtful()) {
-    const auto page = SPILLFS_TRY(index_->inodes(after, kPage));
+    const auto page = SPILLFS_TRY(index_->inodes(after, kDoubtfulPage));
     if (page.empty()) break;
     for (const index::Inode& inode : page) {
       if (!S_ISREG(inode.mode) || !epochs_.is_doubtful(inode.sealed_in)) continue;

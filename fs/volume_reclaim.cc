@@ -12,7 +12,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 256;
+constexpr std::size_t kQueuePage = 256;
 constexpr std::size_t kOrphansAtOnce = 64;
 constexpr std::chrono::milliseconds kPause{1000};
 constexpr std::chrono::milliseconds kGather{10};
@@ -285,7 +285,7 @@ Result<> Volume::compact_worst() {
 Result<> Volume::compact(SegmentId segment) {
   std::uint64_t from = 0;
   for (;;) {
-    const auto records = SPILLFS_TRY(index_->records(segment, from, kPage));
+    const auto records = SPILLFS_TRY(index_->records(segment, from, kQueuePage));
     if (records.empty()) return {};
     std::vector<Copy> copies;
     for (const index::Record& record : records) {

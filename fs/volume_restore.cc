@@ -12,7 +12,6 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint64_t kBlock = 4096;
 // Numbers of backing files that the kernel may have given without a note of it: one a thread.
 constexpr int kUnnoted = 64;
 
@@ -133,7 +132,7 @@ Result<> Volume::restore_bytes(Vnode& vnode, const OpenFile& file,
   if (vnode.segment != nullptr) {
     settle_private(vnode);
   } else {
-    settle_charge(vnode, round_up(size, kBlock));
+    settle_charge(vnode, round_up(size, kDiskBlock));
   }
   publish(vnode);
   return {};

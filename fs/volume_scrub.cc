@@ -14,7 +14,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 256;
+constexpr std::size_t kScrubPage = 256;
 
 bool has_sums(const index::Inode& inode) {
   return inode.location.placement == Placement::kFused || inode.sums_valid;
@@ -61,7 +61,7 @@ void Volume::scrub_superblock(const index::Segment& segment, ScrubWalk& walk) {
 Result<> Volume::scrub_records(const index::Segment& segment, ScrubWalk& walk) {
   std::uint64_t from = 0;
   for (;;) {
-    const auto page = SPILLFS_TRY(index_->records(segment.id, from, kPage));
+    const auto page = SPILLFS_TRY(index_->records(segment.id, from, kScrubPage));
     if (page.empty()) return {};
     for (const index::Record& record : page) {
       SPILLFS_TRY(scrub_inode(record.inode, record, walk));

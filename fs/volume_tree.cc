@@ -7,14 +7,14 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 128;
+constexpr std::size_t kEntriesPage = 128;
 constexpr std::uint64_t kParentCookie = 2;  // of "..", behind which the names are
 
 }  // namespace
 
 Result<ReapTree::Page> VolumeTree::list(InodeId directory, std::uint64_t after) {
-  auto listed =
-      SPILLFS_TRY(volume_.list(directory, std::max(after, kParentCookie), kPage, Listing::kNames));
+  auto listed = SPILLFS_TRY(
+      volume_.list(directory, std::max(after, kParentCookie), kEntriesPage, Listing::kNames));
   Page page;
   for (DirectoryEntry& entry : listed) {
     page.next = entry.cookie;

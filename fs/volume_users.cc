@@ -10,7 +10,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::size_t kPage = 1000;
+constexpr std::size_t kUsersPage = 1000;
 
 using Totals = std::map<uid_t, index::UserTotal>;
 
@@ -24,7 +24,7 @@ Result<Totals> count_users(index::Index& index) {
   Totals totals;
   InodeId after{};
   for (;;) {
-    const auto page = SPILLFS_TRY(index.inodes(after, kPage));
+    const auto page = SPILLFS_TRY(index.inodes(after, kUsersPage));
     if (page.empty()) return totals;
     for (const index::Inode& inode : page) {
       index::UserTotal& total = total_of(inode.uid, totals);

@@ -21,6 +21,7 @@ inline constexpr std::uint8_t kInodeRowVersion = 3;
 // Rows of `meta`.
 inline constexpr const char* kSyncMarkKey = "sync mark";
 inline constexpr const char* kScrubMarkKey = "scrub mark";
+inline constexpr const char* kTotalsKey = "totals";
 inline constexpr const char* kBootKey = "boot";
 inline constexpr const char* kSeedKey = "seed";  // of an index of the first format
 inline constexpr const char* kNameKeyKey = "name key";

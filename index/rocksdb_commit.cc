@@ -11,7 +11,6 @@
 namespace spillfs::index {
 namespace {
 
-constexpr const char* kTotalsKey = "totals";
 constexpr const char* kBehindNumbers =
     "\xff\xff\xff\xff\xff\xff\xff\xff\xff";  // every key of 8 bytes is below
 

@@ -17,7 +17,6 @@ namespace {
 constexpr std::array kFamilyNames{"default", "inodes",  "dentries", "xattrs",  "segments",
                                   "sums",    "records", "reclaim",  "replies", "meta"};
 constexpr std::size_t kNumber = sizeof(std::uint64_t);
-constexpr const char* kTotalsKey = "totals";
 constexpr std::uint64_t kLast = ~std::uint64_t{0};
 
 // `value`, filled by what has been done, if that went well.

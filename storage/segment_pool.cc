@@ -9,17 +9,17 @@
 namespace spillfs::storage {
 namespace {
 
-constexpr const char* kFolder = "recycle";
+constexpr const char* kRecycleFolder = "recycle";
 
 }  // namespace
 
 std::string SegmentPool::path_of(SegmentId id) {
-  return fmt::format("{}/{}.private", kFolder, number(id));
+  return fmt::format("{}/{}.private", kRecycleFolder, number(id));
 }
 
 Result<> SegmentPool::clear(Device& device) {
-  for (const std::string& name : SPILLFS_TRY(device.list(kFolder))) {
-    SPILLFS_TRY(device.remove(fmt::format("{}/{}", kFolder, name)));
+  for (const std::string& name : SPILLFS_TRY(device.list(kRecycleFolder))) {
+    SPILLFS_TRY(device.remove(fmt::format("{}/{}", kRecycleFolder, name)));
   }
   return {};
 }

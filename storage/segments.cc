@@ -13,7 +13,7 @@
 namespace spillfs::storage {
 namespace {
 
-constexpr const char* kFolder = "segments";
+constexpr const char* kSegmentFolder = "segments";
 constexpr std::uint64_t kSpaceAge = 100;  // milliseconds
 constexpr std::uint64_t kPlenty = kGiB;   // more than is written in that time
 
@@ -50,7 +50,7 @@ std::string segment_name(SegmentKind kind, SegmentId id) {
 }
 
 std::string segment_path(SegmentKind kind, SegmentId id) {
-  return fmt::format("{}/{}", kFolder, segment_name(kind, id));
+  return fmt::format("{}/{}", kSegmentFolder, segment_name(kind, id));
 }
 
 SegmentKind segment_kind(const Location& location) {
@@ -312,14 +312,14 @@ Result<> SegmentStore::drop_pool() {
 
 Result<std::vector<FoundSegment>> SegmentStore::list(DirectoryId directory) {
   std::vector<FoundSegment> found;
-  for (const std::string& name : SPILLFS_TRY(device(directory).list(kFolder))) {
+  for (const std::string& name : SPILLFS_TRY(device(directory).list(kSegmentFolder))) {
     if (auto segment = parse_name(name)) found.push_back(*segment);
   }
   return found;
 }
 
 Result<> SegmentStore::sync_directory(DirectoryId directory) {
-  SPILLFS_TRY(device(directory).sync_folder(kFolder));
+  SPILLFS_TRY(device(directory).sync_folder(kSegmentFolder));
   return device(directory).sync_folder("recycle");
 }
 

@@ -17,6 +17,7 @@ namespace spillfs {
 inline constexpr std::uint64_t kKiB = 1024;
 inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 inline constexpr std::uint64_t kGiB = 1024 * kMiB;
+inline constexpr std::uint64_t kDiskBlock = 4 * kKiB;  // what disks give space by
 
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
