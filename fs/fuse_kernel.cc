@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "storage/base/fd.h"
 
@@ -42,6 +43,11 @@ constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
     kPassthrough,
     kHasResend};
 
+// What a program could agree to whose hand-over was of version 1.
+constexpr std::uint64_t kFlagsOfVersion1 =
+    kAlways | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
+    FUSE_HANDLE_KILLPRIV_V2 | kDirectIoAllowMmap | kPassthrough | kHasResend;
+
 constexpr std::uint16_t kMaxPages = kMaxWrite / 4096;
 constexpr std::uint32_t kSmallWrite = 32 * 4096;  // without FUSE_MAX_PAGES
 constexpr std::uint16_t kMaxBackground = 256;     // RELEASE is one of these: too few pile up files
@@ -53,6 +59,18 @@ constexpr std::size_t kInitMinimum = sizeof(fuse_in_header) + 16;  // flags2 cam
 std::uint64_t offered_flags(const fuse_init_in& init) {
   const std::uint64_t extended = (init.flags & FUSE_INIT_EXT) != 0 ? init.flags2 : 0;
   return init.flags | extended << 32;
+}
+
+// Has the INIT in a raw request offer no more than what was agreed: that is what everybody who
+// reads it later is to go by, whatever else the kernel would have had.
+void leave_agreed(std::vector<std::byte>& request, std::uint64_t agreed) {
+  const auto put = [&](std::size_t offset, std::uint64_t flags) {
+    const auto half = static_cast<std::uint32_t>(flags);
+    const std::size_t at = sizeof(fuse_in_header) + offset;
+    if (at + sizeof(half) <= request.size()) std::memcpy(&request[at], &half, sizeof(half));
+  };
+  put(offsetof(fuse_init_in, flags), agreed);
+  put(offsetof(fuse_init_in, flags2), agreed >> 32);
 }
 
 FeatureSet agreed_features(std::uint64_t offered, FeatureSet without) {
@@ -139,12 +157,19 @@ Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without) {
   reply.body.max_pages = kMaxPages;
   if (on.has(Feature::kPassthrough)) reply.body.set_max_stack_depth(kBackingDepth);
   if (::write(fuse, &reply, sizeof(reply)) < 0) return fail_errno(errno, "answer INIT");
+  leave_agreed(request, flags);
   return request;
 }
 
+void leave_what_version_1_agreed(std::vector<std::byte>& init) {
+  if (init.size() < kInitMinimum) return;
+  leave_agreed(init, offered_flags(init_in(init)) & kFlagsOfVersion1);
+}
+
 KernelFeatures features_of(Bytes init, FeatureSet without) {
-  const fuse_init_in offered = init_in(init);
-  return {.minor = offered.minor, .on = agreed_features(offered_flags(offered), without)};
+  const fuse_init_in agreed = init_in(init);
+  return {.minor = agreed.minor,
+          .on = agreed_features(offered_flags(agreed), without)};
 }
 
 std::string describe(const KernelFeatures& features) {

@@ -20,9 +20,14 @@ inline constexpr std::uint32_t kMaxWrite = kMiB;  // bytes of one request
 inline constexpr std::size_t kRequestBuffer = kMaxWrite + 2 * 4096;
 
 // Reads the kernel's INIT from a fresh mount's descriptor and answers it, with what it offers and
-// `without` does not leave out. Returns the request, to be replayed into a libfuse session. Waits
-// for the request; EIO when something else comes.
+// `without` does not leave out. Returns the request, to be replayed into a libfuse session, with
+// what was agreed in place of what was offered. Waits for the request; EIO when something else
+// comes.
 Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without);
+
+// Programs whose hand-over is of version 1 hand over the request as the kernel sent it: leaves in
+// it what such a program may have agreed to.
+void leave_what_version_1_agreed(std::vector<std::byte>& init);
 
 // What was agreed, from the request that answer_init() returned.
 struct KernelFeatures {

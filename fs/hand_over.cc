@@ -8,12 +8,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fs/fuse_kernel.h"
 #include "fs/older_options.h"
 
 namespace spillfs::fs {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;          // 1: `init` is what the kernel offered, not what was agreed
 constexpr std::size_t kMost = kMiB;  // bytes
 
 nlohmann::json to_json(const HandOver& what) {
@@ -65,6 +66,12 @@ MountNumbers numbers_of(const nlohmann::json& json) {
   return {.id = numbers.at(0), .device = numbers.at(1), .unique = numbers.at(2)};
 }
 
+std::vector<std::byte> init_of(const nlohmann::json& json) {
+  auto init = json.at("init").get<std::vector<std::byte>>();
+  if (json.at("version") == 1) leave_what_version_1_agreed(init);
+  return init;
+}
+
 HandOver from_json(const nlohmann::json& json) {
   return {.store = json.at("store"),
           .mountpoint = json.at("mountpoint"),
@@ -72,7 +79,7 @@ HandOver from_json(const nlohmann::json& json) {
           .options = options_of(json),
           .background = json.at("background"),
           .program = json.at("program"),
-          .init = json.at("init").get<std::vector<std::byte>>(),
+          .init = init_of(json),
           .boot = {.id = json.value("boot", ""), .certain = json.value("boot_certain", false)},
           .mount = numbers_of(json),
           .supervisor = json.at("supervisor"),
@@ -111,7 +118,7 @@ Result<HandOver> read_hand_over(int file) {
   text.resize(static_cast<std::size_t>(got));
   try {
     const auto json = nlohmann::json::parse(text);
-    if (json.at("version") != kVersion) {
+    if (json.at("version") != kVersion && json.at("version") != 1) {
       return fail(EPROTO,
                   "the mount is served by a spillfs that hands over in another way; "
                   "unmount and mount to change to this one");

@@ -23,7 +23,7 @@ struct HandOver {
   std::vector<GivenOption> options;
   bool background = false;
   std::string program;          // where the next one is looked for
-  std::vector<std::byte> init;  // the kernel's INIT
+  std::vector<std::byte> init;  // the kernel's INIT, with what was agreed
   Boot boot;                    // empty: of an earlier program
   MountNumbers mount;           // zeros from an earlier program
   int supervisor = 0;           // process ids
