@@ -47,10 +47,8 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
 
 void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
-  const bool kill = wants_privileges_killed(current_request());
   const auto open = [=, flags = file->flags, caller = caller_of(req),
                      &volume = volume_of(req)]() -> Result<Opened> {
-    if (kill) SPILLFS_TRY(volume.set_attributes(InodeId{id}, {.kill_privileges = true}));
     return volume.open_file(InodeId{id}, flags, caller);
   };
   const auto reply = [](fuse_req_t r, Result<Opened>& opened) { reply_opened(r, *opened); };
@@ -93,8 +91,8 @@ void op_write(fuse_req_t req, fuse_ino_t id, const char* data, std::size_t size,
   Volume& volume = volume_of(req);
   const HandleId handle = handle_of(file);
   const auto at = static_cast<std::uint64_t>(offset);
-  if (wants_privileges_killed(current_request())) {
-    auto kill = [&] { return volume.set_attributes(InodeId{id}, {.kill_privileges = true}); };
+  if (const Caller by = caller_of(req); by.privileges == Caller::Privileges::kGo) {
+    auto kill = [&] { return volume.set_attributes(InodeId{id}, {.changed_by = by}); };
     if (auto killed = guarded(kill); !killed) return reply_error(req, "write", killed.error());
   }
   const auto reply = [size](fuse_req_t r, Result<>&) { fuse_reply_write(r, size); };

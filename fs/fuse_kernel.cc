@@ -236,12 +236,14 @@ Result<> ask_for_resend(int fuse) {
   return {};
 }
 
-bool wants_privileges_killed(Bytes request) {
+bool wants_privileges_killed(Bytes request, FeatureSet on) {
   if (has_opcode(request, FUSE_WRITE)) {
     return (body_of<fuse_write_in>(request).write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
   }
   if (has_opcode(request, FUSE_SETATTR)) {
-    return (body_of<fuse_setattr_in>(request).valid & FATTR_KILL_SUIDGID) != 0;
+    const std::uint32_t valid = body_of<fuse_setattr_in>(request).valid;
+    const bool nothing = (valid & ~static_cast<std::uint32_t>(FATTR_FH | FATTR_LOCKOWNER)) == 0;
+    return (valid & FATTR_KILL_SUIDGID) != 0 || (nothing && on.has(Feature::kKillpriv));
   }
   if (has_opcode(request, FUSE_OPEN)) {
     return (body_of<fuse_open_in>(request).open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
@@ -250,6 +252,13 @@ bool wants_privileges_killed(Bytes request) {
     return (body_of<fuse_create_in>(request).open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
   }
   return false;
+}
+
+bool opens_to_truncate(Bytes request) {
+  std::uint32_t flags = 0;
+  if (has_opcode(request, FUSE_OPEN)) flags = body_of<fuse_open_in>(request).flags;
+  if (has_opcode(request, FUSE_CREATE)) flags = body_of<fuse_create_in>(request).flags;
+  return (flags & O_TRUNC) != 0;
 }
 
 bool is_tmpfile(Bytes request) { return has_opcode(request, kTmpfile); }

@@ -61,8 +61,12 @@ RequestNumber number_of(Bytes request);
 // this process takes is not to come twice.
 Result<> ask_for_resend(int fuse);
 
-// Whether the raw request says that the write, truncate or open must clear set-uid and set-gid.
-bool wants_privileges_killed(Bytes request);
+// Whether the raw request says that set-uid and set-gid of its file must go: a write, a truncation,
+// an open, or a SETATTR of nothing, which the kernel sends ahead of what says nothing by itself,
+// such as FALLOCATE, COPY_FILE_RANGE and a write in passthrough mode.
+bool wants_privileges_killed(Bytes request, FeatureSet on);
+// Whether it is an open that truncates.
+bool opens_to_truncate(Bytes request);
 
 // The raw parts of O_TMPFILE, which libfuse does not know.
 struct TmpfileRequest {

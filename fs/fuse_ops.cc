@@ -119,7 +119,8 @@ SetAttributes set_attributes_of(const struct stat& attributes, int to_set) {
 void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat* attributes, int to_set,
                 fuse_file_info* /*file*/) {
   SetAttributes set = set_attributes_of(*attributes, to_set);
-  set.kill_privileges = wants_privileges_killed(current_request());
+  const Caller by = caller_of(req);
+  if (by.privileges == Caller::Privileges::kGo) set.changed_by = by;
   const auto change = [=, &volume = volume_of(req)]() -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id})) return refused();
     return volume.set_attributes(InodeId{id}, set);

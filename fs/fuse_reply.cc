@@ -8,6 +8,7 @@
 
 #include "fs/fuse_file_ops.h"
 #include "fs/journal_sink.h"
+#include "fs/privileges.h"
 #include "storage/base/escaped.h"
 
 namespace spillfs::fs {
@@ -23,12 +24,27 @@ Once once(fuse_req_t request) {
   return {.volume = *context.volume, .number = number_of(context, current_request())};
 }
 
+namespace {
+
+// Where the kernel leaves nothing of that to us, it still has an open that truncates say nothing.
+Caller::Privileges privileges_of(const FuseContext& context, pid_t caller) {
+  const Bytes request = current_request();
+  const FeatureSet on = context.features.on;
+  const bool go =
+      wants_privileges_killed(request, on) ||
+      (!on.has(Feature::kKillpriv) && opens_to_truncate(request) && !may_keep_privileges(caller));
+  return go ? Caller::Privileges::kGo : Caller::Privileges::kStay;
+}
+
+}  // namespace
+
 Caller caller_of(fuse_req_t request) {
   const fuse_ctx* context = fuse_req_ctx(request);
   return {.uid = context->uid,
           .gid = context->gid,
           .pid = context->pid,
-          .request = once(request).number.id};
+          .request = once(request).number.id,
+          .privileges = privileges_of(context_of(request), context->pid)};
 }
 
 Doing::Doing(const char* name) : operation(name), inode{0} {

@@ -355,7 +355,7 @@ class Volume {
   Result<> write_private(Vnode& vnode, const Write& write) REQUIRES(vnode.mutex);
   Result<> prepare_blocks(Vnode& vnode, const Write& write, std::uint64_t growth)
       REQUIRES(vnode.mutex);
-  void kill_privileges(Vnode& vnode) REQUIRES(vnode.mutex);
+  Result<> kill_privileges(Vnode& vnode, const Caller& by) REQUIRES(vnode.mutex);
   Result<> check_room_for_xattr(const Vnode& vnode, std::string_view name)
       REQUIRES_SHARED(vnode.mutex);
   // volume_attributes.cc

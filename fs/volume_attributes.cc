@@ -50,7 +50,7 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
     if (vnode->inode.links == 0) orphaned(vnode);
     if (!cut) return tl::unexpected(cut.error());
   }
-  if (set.kill_privileges) kill_privileges(*vnode);
+  if (set.changed_by) SPILLFS_TRY(kill_privileges(*vnode, *set.changed_by));
   index::Inode after = vnode->inode;
   const index::Time now = current_time();
   if (set.mode) after.mode = (after.mode & S_IFMT) | (*set.mode & 07777);

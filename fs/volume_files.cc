@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "fs/attributes.h"
+#include "fs/privileges.h"
 #include "fs/volume.h"
 
 namespace spillfs::fs {
@@ -98,7 +99,12 @@ Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   if (vnode->taken && vnode->inode.links == 0) return fail(ESTALE, "its name is gone");
   if (S_ISDIR(vnode->inode.mode)) return fail(EISDIR, "it is a directory");
   if (!S_ISREG(vnode->inode.mode)) return fail(ENXIO, "not a regular file");
-  if ((flags & O_TRUNC) != 0) SPILLFS_TRY(truncate(*vnode, 0));  // with O_RDONLY as well
+  if ((flags & O_TRUNC) != 0) {  // with O_RDONLY as well
+    if (caller.privileges == Caller::Privileges::kGo) {
+      SPILLFS_TRY(kill_privileges(*vnode, caller));
+    }
+    SPILLFS_TRY(truncate(*vnode, 0));
+  }
   return open_vnode(vnode, flags, caller);
 }
 
@@ -287,16 +293,22 @@ Result<> Volume::prepare_blocks(Vnode& vnode, const Write& write, std::uint64_t 
   return segments_->check_room_in(segment.location().directory, growth);
 }
 
-void Volume::kill_privileges(Vnode& vnode) {
-  std::uint32_t mode = vnode.inode.mode & ~static_cast<std::uint32_t>(S_ISUID);
-  if ((mode & S_IXGRP) != 0) mode &= ~static_cast<std::uint32_t>(S_ISGID);
-  if (mode == vnode.inode.mode) return;
+// The kernel, which did not ask for the mode, must not run the file with the one that it remembers.
+Result<> Volume::kill_privileges(Vnode& vnode, const Caller& by) {
+  const std::uint32_t mode = mode_after_change(
+      vnode.inode.mode, [&, gid = vnode.inode.gid] { return may_keep_set_gid(by.pid, gid); });
+  if (mode == vnode.inode.mode) return {};
   index::Inode after = vnode.inode;
   after.mode = mode;
-  if (index_->commit({.put_inodes = {after}})) refresh(vnode, std::move(after));
+  SPILLFS_TRY(index_->commit({.put_inodes = {after}}));
+  refresh(vnode, std::move(after));
+  const auto kernel = kernel_side();
+  if (kernel->drop_attributes) kernel->drop_attributes(vnode.id);
+  return {};
 }
 
 Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
+  SPILLFS_TRY(drop_capabilities(vnode));
   revive(vnode);
   auto done = resize(vnode, size);
   if (!done) publish(vnode);  // what was published as cut is there still
@@ -347,6 +359,7 @@ Result<> Volume::allocate(HandleId id, int mode, std::uint64_t offset, std::uint
   SPILLFS_TRY(range_end(offset, length));
   Vnode& vnode = *open.vnode;
   ExclusiveLock lock(vnode.mutex);
+  SPILLFS_TRY(drop_capabilities(vnode));
   SPILLFS_TRY(make_private(vnode, Purpose::kWrite));
   SPILLFS_TRY(catch_up(vnode));
   SPILLFS_TRY(before_change_in_place(vnode));

@@ -27,8 +27,10 @@ inline constexpr int kWaitForDisk = 4097;
 struct Caller {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  pid_t pid = 0;  // 0: not known
+  pid_t pid = 0;  // a thread's id; 0: not known
   RequestId request = kNoRequest;
+  // Set-uid and set-gid of files whose bytes it changes: docs/SEMANTICS.md, "Who may".
+  enum class Privileges : std::uint8_t { kStay, kGo } privileges = Privileges::kStay;
 };
 
 // An inode, as long as nobody uses it.
@@ -48,7 +50,7 @@ struct SetAttributes {
   std::optional<std::uint32_t> uid, gid;
   std::optional<std::uint64_t> size;
   std::optional<SetTime> accessed, modified;
-  bool kill_privileges = false;  // clear set-uid and set-gid (HANDLE_KILLPRIV_V2)
+  std::optional<Caller> changed_by;  // its bytes are or will be, by one whose `privileges` go
 };
 
 struct Opened {

@@ -41,3 +41,18 @@ def last_page(fd, size, access):
     found = ctypes.string_at(at, mmap.PAGESIZE)
     libc.munmap(ctypes.c_void_p(at), page)
     return found
+
+
+def known_mode(path):
+    """The mode that the kernel goes by when it runs a program: it asks for nothing else."""
+    found = ctypes.create_string_buffer(256)
+    at_fdcwd, no_flags, only_mode = ctypes.c_int(AT_FDCWD), ctypes.c_int(0), ctypes.c_uint(2)
+    check(libc.statx(at_fdcwd, os.fsencode(path), no_flags, only_mode, found), "statx")
+    return int.from_bytes(found.raw[28:30], "little")
+
+
+def splice(pipe, fd, length):
+    """What a pipe holds into a file, at its beginning."""
+    offset = ctypes.c_longlong(0)
+    if libc.splice(pipe, None, fd, ctypes.byref(offset), ctypes.c_size_t(length), 0) != length:
+        raise OSError(ctypes.get_errno(), "splice")
