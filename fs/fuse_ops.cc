@@ -13,6 +13,7 @@
 #include "fs/attributes.h"
 #include "fs/fuse_file_ops.h"
 #include "fs/fuse_reply.h"
+#include "fs/own_xattrs.h"
 
 namespace spillfs::fs {
 namespace {
@@ -23,7 +24,7 @@ Failure refused() { return fail(EPERM, "the control files can't be changed"); }
 // from others what is in them, but not their names.
 bool may_know(const std::string_view xattr, uid_t uid) {
   if (xattr.starts_with("trusted.")) return uid == 0;
-  return xattr != Volume::kUrl || uid == 0 || uid == ::geteuid();
+  return xattr != kUrlXattr || uid == 0 || uid == ::geteuid();
 }
 
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
@@ -244,18 +245,15 @@ void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* va
 
 void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
   const auto list_names = [&]() -> Result<std::string> {
-    std::vector<std::string> names;
-    if (ControlFiles::owns(InodeId{id})) {
-      for (auto& [name, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
-        names.push_back(std::move(name));
-      }
-    } else {
-      names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
-      std::erase_if(names, [uid = caller_of(req).uid](const std::string& name) {
-        return !may_know(name, uid);
-      });
-    }
     std::string list;
+    if (ControlFiles::owns(InodeId{id})) {  // all of theirs are our own
+      SPILLFS_TRY(context_of(req).control->attributes(InodeId{id}));
+      return list;
+    }
+    std::vector<std::string> names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
+    std::erase_if(names, [uid = caller_of(req).uid](const std::string& name) {
+      return !may_know(name, uid);
+    });
     for (const std::string& name : names) list.append(name).push_back('\0');
     return list;
   };

@@ -162,8 +162,8 @@ class Volume {
   Result<std::vector<DirectoryEntry>> list(InodeId id, std::uint64_t after, std::size_t limit,
                                            Listing listing = Listing::kWithAttributes);
 
-  // The url of a small file's bytes past the mount; made, not set.
-  static constexpr std::string_view kUrl = "user.spill.url";
+  // Those of our own (fs/own_xattrs.h) can be got, are in no list, and setting or removing one does
+  // nothing; but what marks a file as half-written can be removed.
   Result<std::string> get_xattr(InodeId id, std::string_view name);
   Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
                      RequestId request = kNoRequest);

@@ -30,8 +30,6 @@ Result<> check_xattr_name(std::string_view name) {
   return fail(EOPNOTSUPP, "xattr namespace not supported");
 }
 
-bool is_own(std::string_view name) { return name == Volume::kUrl || name.starts_with(kOwnXattrs); }
-
 void set_time(const std::optional<SetTime>& wanted, index::Time now, index::Time& time) {
   if (wanted) time = wanted->now ? now : wanted->time;
 }
@@ -96,7 +94,7 @@ Result<> Volume::drop_capabilities(Vnode& vnode) {
 Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SharedLock lock(vnode->mutex);
-  if (name == kUrl) {
+  if (name == kUrlXattr) {
     const Location& location = vnode->inode.location;
     if (location.placement != Placement::kFused || vnode->dirty || is_doubtful(*vnode)) {
       return fail(ENODATA, "the file is not in a fused segment");
@@ -116,7 +114,7 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
 Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
                            RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
-  if (is_own(name)) return fail(EPERM, "the xattr is spillfs' own");
+  if (is_own_xattr(name)) return {};
   if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
@@ -149,7 +147,7 @@ Result<> Volume::put_xattr(const VnodeRef& vnode, index::Inode after,
 // What can't be listed is not taken, so that no list is longer.
 Result<> Volume::check_room_for_xattr(const Vnode& vnode, std::string_view name) {
   if (!vnode.inode.has_xattrs) return {};
-  std::size_t length = name.size() + 1 + kUrl.size() + 1;
+  std::size_t length = name.size() + 1;
   for (const std::string& other : SPILLFS_TRY(index_->xattr_names(vnode.id))) {
     length += other.size() + 1;
   }
@@ -162,22 +160,19 @@ Result<std::vector<std::string>> Volume::list_xattrs(InodeId id) {
   SharedLock lock(vnode->mutex);
   std::vector<std::string> names;
   if (vnode->inode.has_xattrs) names = SPILLFS_TRY(index_->xattr_names(id));
-  std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnXattrs); });
-  if (vnode->inode.location.placement == Placement::kFused && !vnode->dirty) {
-    names.emplace_back(kUrl);
-  }
+  std::erase_if(names, [](const std::string& name) { return is_own_xattr(name); });
   return names;
 }
 
 Result<> Volume::remove_xattr(InodeId id, std::string_view name, RequestId request) {
   SPILLFS_TRY(check_xattr_name(name));
-  if (is_own(name) && name != kHalfWrittenXattr) return fail(EPERM, "the xattr is spillfs' own");
+  if (is_own_xattr(name) && name != kHalfWrittenXattr) return {};
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
   const std::string old = SPILLFS_TRY(index_->xattr(id, name));
   index::Inode after = vnode->inode;
   // What is our own was not charged.
-  const std::uint64_t charged = is_own(name) ? 0 : xattr_charge(name, old.size());
+  const std::uint64_t charged = is_own_xattr(name) ? 0 : xattr_charge(name, old.size());
   after.metadata = changed_charge(after.metadata, 0, charged);
   return put_xattr(vnode, std::move(after), {id, std::string(name), std::nullopt}, request);
 }

@@ -10,7 +10,6 @@ import stat
 from support import system_calls
 
 OLD = 1_000_000_000  # seconds; times before it were set, later ones are the clock's
-OUR_XATTR = "user.spill.url"
 STEP = 1 << 20
 
 
@@ -120,7 +119,7 @@ class Tree:
     def all_xattrs(path):
         keys = os.listxattr(path, follow_symlinks=False)
         return {key: os.getxattr(path, key, follow_symlinks=False)
-                for key in keys if key.startswith("user.") and key != OUR_XATTR}
+                for key in keys if key.startswith("user.")}
 
     # Open files.
     def open(self, name, flags, mode, slot):
