@@ -12,6 +12,7 @@
 
 #include "fs/fuse_ops.h"
 #include "fs/fuse_reply.h"
+#include "fs/fuse_setxattr.h"
 
 namespace spillfs::fs {
 namespace {
@@ -21,6 +22,7 @@ constexpr std::size_t kListPage = 128;               // directory entries read a
 
 // libfuse does not hand the raw request to its operations; they run on the thread that read it.
 thread_local Bytes request_of_this_thread;
+thread_local SetGid set_gid_of_this_thread = SetGid::kStays;
 
 HandleId handle_of(const fuse_file_info* file) { return HandleId{file->fh}; }
 
@@ -345,7 +347,8 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
                                           {.uid = asked.uid,
                                            .gid = asked.gid,
                                            .pid = static_cast<pid_t>(asked.pid),
-                                           .request = number_of(context, request).id});
+                                           .request = number_of(context, request).id,
+                                           .umask = asked.umask});
   };
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);
@@ -387,6 +390,7 @@ void reply_opened(fuse_req_t request, const Opened& opened) {
 }
 
 Bytes current_request() { return request_of_this_thread; }
+SetGid current_set_gid() { return set_gid_of_this_thread; }
 
 void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
   const Counted counted = context.requests->count(request);
@@ -395,6 +399,7 @@ void serve_request(fuse_session& session, FuseContext& context, MutableBytes req
   if (counted == Counted::kYes) context.clients->count(static_cast<pid_t>(header.pid));
   const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);
   if (is_tmpfile(request)) return serve_tmpfile(context, request);
+  set_gid_of_this_thread = take_setxattr_flags(request, context.features);
   request_of_this_thread = request;
   fuse_buf buffer{};
   buffer.size = request.size();

@@ -21,6 +21,8 @@ void reply_created(fuse_req_t request, const Opened& opened);
 void reply_opened(fuse_req_t request, const Opened& opened);
 // The raw request this thread is serving.
 Bytes current_request();
+// What a SETXATTR that it is says of set-gid.
+SetGid current_set_gid();
 
 void add_file_operations(fuse_lowlevel_ops& ops);
 

@@ -41,7 +41,11 @@ constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
     FUSE_HANDLE_KILLPRIV_V2,
     kDirectIoAllowMmap,
     kPassthrough,
-    kHasResend};
+    kHasResend,
+    FUSE_POSIX_ACL};
+
+// The umask counts only where there is no default ACL, and who sets an ACL may lose set-gid.
+constexpr std::uint64_t kWithAcls = FUSE_DONT_MASK | FUSE_SETXATTR_EXT;
 
 // What a program could agree to whose hand-over was of version 1.
 constexpr std::uint64_t kFlagsOfVersion1 =
@@ -87,6 +91,7 @@ std::uint64_t flags_of(FeatureSet on) {
   for (std::size_t i = 0; i < kFeatureFlags.size(); ++i) {
     if (on.has(static_cast<Feature>(i))) flags |= kFeatureFlags.at(i);
   }
+  if (on.has(Feature::kAcl)) flags |= kWithAcls;
   return flags;
 }
 
@@ -169,7 +174,8 @@ void leave_what_version_1_agreed(std::vector<std::byte>& init) {
 KernelFeatures features_of(Bytes init, FeatureSet without) {
   const fuse_init_in agreed = init_in(init);
   return {.minor = agreed.minor,
-          .on = agreed_features(offered_flags(agreed), without)};
+          .on = agreed_features(offered_flags(agreed), without),
+          .long_setxattr = (agreed.flags & FUSE_SETXATTR_EXT) != 0};
 }
 
 std::string describe(const KernelFeatures& features) {
@@ -275,6 +281,7 @@ Result<TmpfileRequest> parse_tmpfile(Bytes request) {
                         .gid = header.gid,
                         .pid = header.pid,
                         .mode = body.mode,
+                        .umask = body.umask,
                         .flags = static_cast<int>(body.flags)};
 }
 

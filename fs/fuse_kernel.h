@@ -33,6 +33,7 @@ void leave_what_version_1_agreed(std::vector<std::byte>& init);
 struct KernelFeatures {
   std::uint32_t minor = 0;  // of the protocol 7.x
   FeatureSet on;
+  bool long_setxattr = false;  // with flags: fs/fuse_setxattr.h
 };
 KernelFeatures features_of(Bytes init, FeatureSet without);
 // "protocol 7.45, on: large_requests…, off: none", for status and --version.
@@ -76,6 +77,7 @@ struct TmpfileRequest {
   std::uint32_t gid = 0;
   std::uint32_t pid = 0;
   std::uint32_t mode = 0;
+  std::uint32_t umask = 0;
   int flags = 0;
 };
 bool is_tmpfile(Bytes request);

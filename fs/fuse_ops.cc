@@ -206,6 +206,12 @@ void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {
   serve(req, "statfs", [&] { return volume_of(req).statfs(caller_of(req).uid); });
 }
 
+// An ACL is of use only where the kernel keeps to it.
+Result<> check_acl(fuse_req_t req, std::string_view xattr) {
+  if (!is_acl(xattr) || context_of(req).features.on.has(Feature::kAcl)) return {};
+  return fail(EOPNOTSUPP, "no ACLs: this kernel can't, or without=acl");
+}
+
 // A value of `size` bytes, or how long it is when the caller only asks.
 void reply_value(fuse_req_t req, const std::string& value, std::size_t size) {
   if (size == 0) {
@@ -220,6 +226,7 @@ void reply_value(fuse_req_t req, const std::string& value, std::size_t size) {
 void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t size) {
   const auto get = [&]() -> Result<std::string> {
     if (!ControlFiles::owns(InodeId{id})) {
+      SPILLFS_TRY(check_acl(req, name));
       if (!may_know(name, caller_of(req).uid)) return fail(ENODATA, "not for this user");
       return volume_of(req).get_xattr(InodeId{id}, name);
     }
@@ -235,9 +242,11 @@ void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t si
 void op_setxattr(fuse_req_t req, fuse_ino_t id, const char* name, const char* value,
                  std::size_t size, int flags) {
   const auto set = [=, text = std::string(name), bytes = std::string(value, size),
+                    set_gid = current_set_gid(),
                     &volume = volume_of(req)](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{id})) return refused();
-    return volume.set_xattr(InodeId{id}, text, bytes, flags, request);
+    SPILLFS_TRY(check_acl(req, text));
+    return volume.set_xattr(InodeId{id}, text, bytes, flags, request, set_gid);
   };
   serve_or_park(req, "setxattr", only_once(once(req), set, kDoneBefore),
                 then_forget(once(req), kReplyDone));
@@ -251,8 +260,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
       return list;
     }
     std::vector<std::string> names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
-    std::erase_if(names, [uid = caller_of(req).uid](const std::string& name) {
-      return !may_know(name, uid);
+    std::erase_if(names, [&, uid = caller_of(req).uid](const std::string& name) {
+      return !may_know(name, uid) || !check_acl(req, name);
     });
     for (const std::string& name : names) list.append(name).push_back('\0');
     return list;
@@ -264,6 +273,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
 void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name) {
   serve_change(req, "removexattr", [&](RequestId request) -> Result<> {
     if (ControlFiles::owns(InodeId{id})) return refused();
+    SPILLFS_TRY(check_acl(req, name));
     return volume_of(req).remove_xattr(InodeId{id}, name, request);
   });
 }

@@ -44,6 +44,7 @@ Caller caller_of(fuse_req_t request) {
           .gid = context->gid,
           .pid = context->pid,
           .request = once(request).number.id,
+          .umask = context->umask,
           .privileges = privileges_of(context_of(request), context->pid)};
 }
 

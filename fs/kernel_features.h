@@ -20,10 +20,11 @@ enum class Feature : std::uint8_t {
   kDirectMmap,      // a file may be mapped while a direct writer writes it
   kPassthrough,     // reads and writes go to the backing file without us; needs CAP_SYS_ADMIN
   kResend,          // requests of a dead worker can be sent again
+  kAcl,             // it keeps to the POSIX ACLs of files
 };
-inline constexpr std::array<std::string_view, 7> kFeatureNames{
+inline constexpr std::array<std::string_view, 8> kFeatureNames{
     "large_requests", "parallel_dirops", "readdirplus", "killpriv",
-    "direct_mmap",    "passthrough",     "resend"};
+    "direct_mmap",    "passthrough",     "resend",      "acl"};
 
 class FeatureSet {
  public:

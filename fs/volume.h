@@ -31,6 +31,7 @@
 #include "fs/checksummer.h"
 #include "fs/damage.h"
 #include "fs/fused_segments.h"
+#include "fs/inode_acls.h"
 #include "fs/metadata_charge.h"
 #include "fs/numbers.h"
 #include "fs/open_files.h"
@@ -163,10 +164,10 @@ class Volume {
                                            Listing listing = Listing::kWithAttributes);
 
   // Those of our own (fs/own_xattrs.h) can be got, are in no list, and setting or removing one does
-  // nothing; but what marks a file as half-written can be removed.
+  // nothing; but what marks a file as half-written can be removed. ACLs: fs/inode_acls.h.
   Result<std::string> get_xattr(InodeId id, std::string_view name);
   Result<> set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
-                     RequestId request = kNoRequest);
+                     RequestId request = kNoRequest, SetGid set_gid = SetGid::kStays);
   Result<std::vector<std::string>> list_xattrs(InodeId id);
   Result<> remove_xattr(InodeId id, std::string_view name, RequestId request = kNoRequest);
 

@@ -17,10 +17,11 @@ constexpr std::string_view kCapabilities = "security.capability";
 constexpr std::size_t kValueMax = 64 * kKiB;
 constexpr std::size_t kListMax = XATTR_LIST_MAX;  // what listxattr(2) can give: names with a NUL
 
-// Which names Linux lets a file system without ACLs keep.
+// Which names Linux lets a file system keep.
 Result<> check_xattr_name(std::string_view name) {
   if (name.size() > XATTR_NAME_MAX) return fail(ERANGE, "xattr name over 255 bytes");
   if (name.find('\0') != std::string_view::npos) return fail(EINVAL, "xattr name with a NUL");
+  if (is_acl(name)) return {};
   for (std::string_view prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix)) {
       if (name.size() == prefix.size()) return fail(EINVAL, "xattr name is only a prefix");
@@ -66,6 +67,7 @@ Result<Attributes> Volume::set_attributes(InodeId id, const SetAttributes& set) 
   const auto metadata = static_cast<std::int64_t>(after.metadata);
   count_for({.uid = vnode->inode.uid, .charged = -charged, .metadata = -metadata}, batch);
   count_for({.uid = after.uid, .charged = charged, .metadata = metadata}, batch);
+  if (set.mode) SPILLFS_TRY(InodeAcls(*index_).follow_mode(after, batch));
   SPILLFS_TRY(index_->commit(batch));
   change_owner(*vnode, after.uid);
   refresh(*vnode, std::move(after));
@@ -112,17 +114,21 @@ Result<std::string> Volume::get_xattr(InodeId id, std::string_view name) {
 }
 
 Result<> Volume::set_xattr(InodeId id, std::string_view name, std::string_view value, int flags,
-                           RequestId request) {
+                           RequestId request, SetGid set_gid) {
   SPILLFS_TRY(check_xattr_name(name));
   if (is_own_xattr(name)) return {};
   if (value.size() > kValueMax) return fail(E2BIG, "xattr value over 64 KiB");
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
+  index::Inode after = vnode->inode;
+  if (is_acl(name)) {
+    auto change = SPILLFS_TRY(InodeAcls(*index_).set(after, name, value, set_gid));
+    return put_xattr(vnode, std::move(after), std::move(change), request);
+  }
   const auto old = SPILLFS_TRY(if_any(index_->xattr(id, name), ENODATA));
   if (old && (flags & XATTR_CREATE) != 0) return fail(EEXIST, "the xattr exists");
   if (!old && (flags & XATTR_REPLACE) != 0) return fail(ENODATA, "no such xattr");
   if (!old) SPILLFS_TRY(check_room_for_xattr(*vnode, name));
-  index::Inode after = vnode->inode;
   after.has_xattrs = true;
   after.metadata = changed_charge(after.metadata, xattr_charge(name, value.size()),
                                   old ? xattr_charge(name, old->size()) : 0);
@@ -144,12 +150,12 @@ Result<> Volume::put_xattr(const VnodeRef& vnode, index::Inode after,
   return done;
 }
 
-// What can't be listed is not taken, so that no list is longer.
+// What can't be listed is not taken, so that no list is longer. ACLs always have room.
 Result<> Volume::check_room_for_xattr(const Vnode& vnode, std::string_view name) {
   if (!vnode.inode.has_xattrs) return {};
-  std::size_t length = name.size() + 1;
+  std::size_t length = name.size() + 1 + kAccessAcl.size() + 1 + kDefaultAcl.size() + 1;
   for (const std::string& other : SPILLFS_TRY(index_->xattr_names(vnode.id))) {
-    length += other.size() + 1;
+    if (!is_acl(other)) length += other.size() + 1;
   }
   if (length <= kListMax) return {};
   return fail(ENOSPC, "the names of its xattrs would take more than 64 KiB");
@@ -169,7 +175,9 @@ Result<> Volume::remove_xattr(InodeId id, std::string_view name, RequestId reque
   if (is_own_xattr(name) && name != kHalfWrittenXattr) return {};
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   ExclusiveLock lock(vnode->mutex);
-  const std::string old = SPILLFS_TRY(index_->xattr(id, name));
+  auto found = index_->xattr(id, name);
+  if (!found && found.error().code == ENODATA && is_acl(name)) return {};  // as on other systems
+  const std::string old = SPILLFS_TRY(std::move(found));
   index::Inode after = vnode->inode;
   // What is our own was not charged.
   const std::uint64_t charged = is_own_xattr(name) ? 0 : xattr_charge(name, old.size());

@@ -70,15 +70,16 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
   const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
+  index::Batch batch{.totals = {.inodes = 1}};
   {
     SharedLock lock(directory->mutex);
     inode = SPILLFS_TRY(new_inode(directory->inode, prototype, caller));
+    inode.links = 0;
+    inode.metadata = inode_charge(inode);
+    SPILLFS_TRY(InodeAcls(*index_).inherit(directory->inode, caller.umask, inode, batch));
   }
-  inode.links = 0;
-  inode.metadata = inode_charge(inode);
-  index::Batch batch{.put_inodes = {inode},
-                     .put_queue = {{index::QueueKind::kOrphan, number(inode.id)}},
-                     .totals = {.inodes = 1}};
+  batch.put_inodes = {inode};
+  batch.put_queue = {{index::QueueKind::kOrphan, number(inode.id)}};
   auto charge = SPILLFS_TRY(charge_metadata(inode, 0, batch));
   // Sent again it finds its handle, or nothing has come of it.
   const VnodeRef vnode =

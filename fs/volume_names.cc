@@ -80,6 +80,7 @@ Result<VnodeRef> Volume::make(InodeId parent, std::string_view name, const Proto
   index::Batch batch{.dentries = {put_name(parent_after, name, inode)}, .totals = {.inodes = 1}};
   if (S_ISDIR(inode.mode)) note_creator(parent_after, inode, batch, caller);
   inode.metadata = inode_charge(inode) + kNameCharge;
+  SPILLFS_TRY(InodeAcls(*index_).inherit(parent_after, caller.umask, inode, batch));
   auto charge = SPILLFS_TRY(charge_metadata(inode, 0, batch));
   batch.put_inodes = {inode, parent_after};
   if (prototype.unsealed) {

@@ -134,7 +134,7 @@ void Volume::release_location(const index::Inode& inode, index::Batch& batch) {
 Result<storage::RecordInfo> Volume::record_info(Vnode& vnode) {
   storage::RecordInfo info{.sequence = SPILLFS_TRY(numbers_.next(index::Counter::kSequence)),
                            .inode = vnode.id,
-                           .mode = vnode.inode.mode,
+                           .mode = SPILLFS_TRY(InodeAcls(*index_).mode_without(vnode.inode)),
                            .uid = vnode.inode.uid,
                            .gid = vnode.inode.gid,
                            .path = {},
@@ -158,9 +158,10 @@ Result<std::string> Volume::xattr_or_empty(InodeId id, std::string_view name) {
 Result<> Volume::identify(Vnode& vnode) {
   const std::string path =
       SPILLFS_TRY(vnode.unsealed ? path_to(vnode.inode) : path_of(vnode.inode));
+  const std::uint32_t mode = SPILLFS_TRY(InodeAcls(*index_).mode_without(vnode.inode));
   return vnode.segment->identify({.store = segments_->store_id(),
                                   .inode = vnode.id,
-                                  .mode = vnode.inode.mode,
+                                  .mode = mode,
                                   .uid = vnode.inode.uid,
                                   .gid = vnode.inode.gid,
                                   .path = path});

@@ -29,6 +29,7 @@ struct Caller {
   std::uint32_t gid = 0;
   pid_t pid = 0;  // a thread's id; 0: not known
   RequestId request = kNoRequest;
+  std::uint32_t umask = 0;  // for what it makes
   // Set-uid and set-gid of files whose bytes it changes: docs/SEMANTICS.md, "Who may".
   enum class Privileges : std::uint8_t { kStay, kGo } privileges = Privileges::kStay;
 };

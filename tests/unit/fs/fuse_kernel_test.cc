@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_kernel.h"
+
+#include <gtest/gtest.h>
+#include <linux/fuse.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fs/fuse_setxattr.h"
+#include "storage/base/fd.h"
+
+namespace spillfs::fs {
+namespace {
+
+template <class Body>
+std::vector<std::byte> request(std::uint32_t opcode, const Body& body, std::string_view text = {}) {
+  fuse_in_header header{};
+  header.opcode = opcode;
+  header.unique = 77;
+  header.nodeid = 5;
+  header.len = static_cast<std::uint32_t>(sizeof(header) + sizeof(body) + text.size());
+  std::vector<std::byte> bytes;
+  for (Bytes part : {bytes_of(header), bytes_of(body), as_bytes(text)}) {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+  }
+  return bytes;
+}
+
+std::vector<std::byte> init_of(std::uint32_t flags) {
+  fuse_init_in init{};
+  init.major = FUSE_KERNEL_VERSION;
+  init.minor = 45;
+  init.flags = flags;
+  return request(FUSE_INIT, init);
+}
+
+// What answer_init() returns to a kernel that offers `flags`, and the flags that it answers.
+std::pair<std::vector<std::byte>, std::uint32_t> answered(std::uint32_t flags, FeatureSet without) {
+  std::array<int, 2> ends{};
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const Fd ours(ends[0]);
+  const Fd kernels(ends[1]);
+  const auto init = init_of(flags);
+  EXPECT_EQ(::write(kernels.get(), init.data(), init.size()), static_cast<ssize_t>(init.size()));
+  auto agreed = answer_init(ours.get(), without);
+  struct {
+    fuse_out_header header;
+    fuse_init_out body;
+  } reply{};
+  EXPECT_EQ(::read(kernels.get(), &reply, sizeof(reply)), static_cast<ssize_t>(sizeof(reply)));
+  return {agreed.value(), reply.body.flags};
+}
+
+constexpr std::uint32_t kAcls = FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT;
+
+TEST(FuseKernel, AclsAreOneFeature) {
+  const auto [init, told] = answered(kAcls | FUSE_MAX_PAGES, {});
+  EXPECT_EQ(told & kAcls, kAcls);
+  const auto features = features_of(init, {});
+  EXPECT_TRUE(features.on.has(Feature::kAcl));
+  EXPECT_TRUE(features.long_setxattr);
+}
+
+TEST(FuseKernel, WithoutAclsNothingOfThemIsAgreed) {
+  const auto [init, told] = answered(kAcls, *parse_features("acl"));
+  EXPECT_EQ(told & kAcls, 0U);
+  const auto [older, told_older] = answered(FUSE_DONT_MASK | FUSE_SETXATTR_EXT, {});
+  EXPECT_EQ(told_older & kAcls, 0U);
+  EXPECT_FALSE(features_of(older, {}).long_setxattr);
+}
+
+TEST(FuseKernel, WhatWasNotAgreedStaysOff) {
+  const auto [init, told] = answered(kAcls | FUSE_MAX_PAGES, *parse_features("acl"));
+  const auto later = features_of(init, {});  // a worker that would have it on
+  EXPECT_FALSE(later.on.has(Feature::kAcl));
+  EXPECT_FALSE(later.long_setxattr);
+  EXPECT_TRUE(later.on.has(Feature::kLargeRequests));
+}
+
+TEST(FuseKernel, AnEarlierProgramAgreedToNoMoreThanItKnew) {
+  auto init = init_of(kAcls | FUSE_MAX_PAGES);
+  EXPECT_TRUE(features_of(init, {}).on.has(Feature::kAcl)) << "as the kernel sent it";
+  leave_what_version_1_agreed(init);
+  EXPECT_FALSE(features_of(init, {}).on.has(Feature::kAcl));
+  EXPECT_TRUE(features_of(init, {}).on.has(Feature::kLargeRequests));
+  std::vector<std::byte> none;
+  leave_what_version_1_agreed(none);
+  EXPECT_TRUE(none.empty());
+}
+
+fuse_setxattr_in setxattr_in(std::uint32_t flags) {
+  return {.size = 5, .flags = 1, .setxattr_flags = flags, .padding = 0};
+}
+constexpr std::string_view kNameAndValue{"user.x\0value", 12};
+
+TEST(FuseSetxattr, TheFlagsAreTakenOut) {
+  for (std::uint32_t flags : {0, FUSE_SETXATTR_ACL_KILL_SGID}) {
+    auto raw = request(FUSE_SETXATTR, setxattr_in(flags), kNameAndValue);
+    MutableBytes shorter = raw;
+    const SetGid set_gid = take_setxattr_flags(shorter, {.long_setxattr = true});
+    EXPECT_EQ(set_gid, flags == 0 ? SetGid::kStays : SetGid::kGoes);
+    const auto header = load<fuse_in_header>(shorter);
+    EXPECT_EQ(header.len, shorter.size());
+    EXPECT_EQ(header.unique, 77U);
+    EXPECT_EQ(header.nodeid, 5U);
+    const Bytes body = shorter.subspan(sizeof(header));
+    EXPECT_EQ(load<std::uint32_t>(body), 5U);
+    EXPECT_EQ(load<std::uint32_t>(body.subspan(4)), 1U);
+    EXPECT_EQ(as_text(body.subspan(FUSE_COMPAT_SETXATTR_IN_SIZE)), kNameAndValue);
+  }
+}
+
+TEST(FuseSetxattr, OthersStayAsTheyAre) {
+  const auto kept = [](std::vector<std::byte> raw, KernelFeatures features) {
+    const auto before = raw;
+    MutableBytes same = raw;
+    EXPECT_EQ(take_setxattr_flags(same, features), SetGid::kStays);
+    return same.data() == raw.data() && same.size() == before.size() && raw == before;
+  };
+  const auto in = setxattr_in(FUSE_SETXATTR_ACL_KILL_SGID);
+  EXPECT_TRUE(kept(request(FUSE_SETXATTR, in, kNameAndValue), {})) << "the kernel sends none";
+  EXPECT_TRUE(kept(request(FUSE_GETXATTR, in, kNameAndValue), {.long_setxattr = true}));
+  EXPECT_TRUE(kept(request(FUSE_SETXATTR, std::uint32_t{1}), {.long_setxattr = true}));
+}
+
+TEST(FuseKernel, ASetattrOfNothingTakesPrivileges) {
+  FeatureSet on;
+  fuse_setattr_in nothing{};
+  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  on.add(Feature::kKillpriv);
+  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  nothing.valid = FATTR_FH;
+  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  nothing.valid = FATTR_MODE;
+  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  nothing.valid = FATTR_SIZE | FATTR_LOCKOWNER;
+  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  nothing.valid |= FATTR_KILL_SUIDGID;
+  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+}
+
+}  // namespace
+}  // namespace spillfs::fs
