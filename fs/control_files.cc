@@ -111,6 +111,7 @@ ControlFolder* ControlFiles::folder_of(ControlId id) const {
 
 Result<struct stat> ControlFiles::lookup(InodeId parent, std::string_view name) {
   if (parent == kRootInode && name == kFolderName) return attributes(kFolder);
+  if (name == ".") return itself(parent);
   const ControlId id = ControlId::from(parent);
   if (ControlFolder* folder = folder_of(id)) {
     return folder->attributes(SPILLFS_TRY(folder->find(id, name)));
@@ -122,6 +123,14 @@ Result<struct stat> ControlFiles::lookup(InodeId parent, std::string_view name) 
     if (folder.name == name) return folder.folder->attributes(folder.folder->root());
   }
   return fail(ENOENT, "no such control file");
+}
+
+// As the kernel asks for what a file handle names, which may be any number.
+Result<struct stat> ControlFiles::itself(InodeId id) {
+  auto found = attributes(id);
+  const bool gone = found ? found->st_ino != number(id) : found.error().code == ENOENT;
+  if (gone) return fail(ESTALE, "no control file has this number");
+  return found;
 }
 
 Result<struct stat> ControlFiles::attributes(InodeId id) {

@@ -98,6 +98,9 @@ class ControlFiles {
     return owns(parent) || (parent == kRootInode && name == kFolderName);
   }
 
+  // "." is `parent` itself, ESTALE where that is gone: so the kernel asks for what a file handle
+  // names. Of a folder it then looks for the name in the one above, and the root does not list
+  // ours.
   Result<struct stat> lookup(InodeId parent, std::string_view name);
   Result<struct stat> attributes(InodeId id);
   // As Volume::list().
@@ -132,6 +135,7 @@ class ControlFiles {
     uid_t user = 0;  // whose share it takes
   };
   static std::uint64_t first_handle();
+  Result<struct stat> itself(InodeId id);
   Result<const Text*> text(ControlId id) const;
   // The folder that an id lies in; null for the texts.
   [[nodiscard]] ControlFolder* folder_of(ControlId id) const;

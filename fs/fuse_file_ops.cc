@@ -372,7 +372,8 @@ double cache_seconds(const Attributes& attributes) {
 fuse_entry_param entry_of(const Attributes& attributes) {
   fuse_entry_param entry{};
   entry.ino = attributes.st_ino;
-  entry.generation = 1;  // an inode number never comes back
+  // An inode number never comes back. The kernel made the root by itself, as one of generation 0.
+  entry.generation = InodeId{attributes.st_ino} == kRootInode ? 0 : 1;
   entry.attr = attributes;
   entry.attr_timeout = cache_seconds(attributes);
   entry.entry_timeout = ControlFiles::owns(InodeId{attributes.st_ino}) ? 0 : kCacheSeconds;

@@ -42,7 +42,8 @@ constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
     kDirectIoAllowMmap,
     kPassthrough,
     kHasResend,
-    FUSE_POSIX_ACL};
+    FUSE_POSIX_ACL,
+    FUSE_EXPORT_SUPPORT};
 
 // The umask counts only where there is no default ACL, and who sets an ACL may lose set-gid.
 constexpr std::uint64_t kWithAcls = FUSE_DONT_MASK | FUSE_SETXATTR_EXT;

@@ -61,6 +61,17 @@ void serve_change(fuse_req_t request, Doing doing, Call call) {
         then_forget(once(request), kReplyDone));
 }
 
+// The kernel looks for the inode of a file handle that it has forgotten: "." is the inode itself,
+// ".." the directory that it is in.
+bool is_by_number(std::string_view name) { return name == "." || name == ".."; }
+
+void look_up_by_number(fuse_req_t req, InodeId id, std::string_view name) {
+  const auto find = [&] {
+    return name == "." ? volume_of(req).look_up_number(id) : volume_of(req).look_up_parent(id);
+  };
+  serve(req, "lookup", find, kReplyEntry);
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const InodeId folder{parent};
   if (ControlFiles::owns(folder, name)) {
@@ -69,6 +80,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
     };
     return serve(req, "lookup", find, kReplyEntry);
   }
+  if (is_by_number(name)) return look_up_by_number(req, folder, name);
   auto find = [&] { return volume_of(req).lookup(folder, name); };
   auto found = guarded(find);
   if (found) return kReplyEntry(req, found);

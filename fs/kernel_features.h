@@ -21,10 +21,11 @@ enum class Feature : std::uint8_t {
   kPassthrough,     // reads and writes go to the backing file without us; needs CAP_SYS_ADMIN
   kResend,          // requests of a dead worker can be sent again
   kAcl,             // it keeps to the POSIX ACLs of files
+  kFileHandles,     // open_by_handle_at(2) and NFS find what the kernel has forgotten
 };
-inline constexpr std::array<std::string_view, 8> kFeatureNames{
-    "large_requests", "parallel_dirops", "readdirplus", "killpriv",
-    "direct_mmap",    "passthrough",     "resend",      "acl"};
+inline constexpr std::array<std::string_view, 9> kFeatureNames{
+    "large_requests", "parallel_dirops", "readdirplus", "killpriv",    "direct_mmap",
+    "passthrough",    "resend",          "acl",         "file_handles"};
 
 class FeatureSet {
  public:

@@ -20,6 +20,9 @@ namespace {
 
 // Numbers above the highest seen that were perhaps given to what has left no trace.
 constexpr std::uint64_t kUnseen = std::uint64_t{1} << 20;
+// More of inodes: directories, empty files and what was deleted leave none, and a file handle that
+// a client has kept must not name another file.
+constexpr std::uint64_t kUnseenInodes = std::uint64_t{1} << 28;
 
 // A file of the new index before it has a name.
 struct FoundFile {
@@ -41,7 +44,7 @@ class Rebuilder {
     SPILLFS_TRY(put_segments());
     std::uint64_t first = claims_.highest_inode() + 1;
     if (!inodes.empty()) first = std::max(first, number(inodes.front().first) + 1);
-    NewTree tree(index_, first + kUnseen);
+    NewTree tree(index_, first + kUnseenInodes);
     // Of two that had one name the one made later has the better claim to it.
     for (const auto& [id, claim] : inodes) SPILLFS_TRY(add(id, claim, tree));
     for (const Claim& claim : claims_.strays()) SPILLFS_TRY(add(tree.new_inode(), claim, tree));

@@ -210,6 +210,28 @@ Result<Attributes> Volume::lookup(InodeId parent, std::string_view name) {
   return get_attributes(found.inode);
 }
 
+// ESTALE where no name leads there.
+Result<VnodeRef> Volume::acquire_named(InodeId id) {
+  auto vnode = SPILLFS_TRY(if_any(acquire(id)));
+  if (!vnode) return fail(ESTALE, "no inode has this number any more");
+  SharedLock lock((*vnode)->mutex);
+  if ((*vnode)->inode.links == 0) return fail(ESTALE, "it has no name any more");
+  return *vnode;
+}
+
+Result<Attributes> Volume::look_up_number(InodeId id) {
+  return get_attributes(SPILLFS_TRY(acquire_named(id))->id);
+}
+
+Result<Attributes> Volume::look_up_parent(InodeId id) {
+  const VnodeRef vnode = SPILLFS_TRY(acquire_named(id));
+  const InodeId parent = [&] {
+    SharedLock lock(vnode->mutex);
+    return id == kRootInode ? id : vnode->inode.parent;
+  }();
+  return look_up_number(parent);
+}
+
 Result<Attributes> Volume::get_attributes(InodeId id) {
   VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(catch_up_with_writers(*vnode));

@@ -78,6 +78,9 @@ class Volume {
   ~Volume();
 
   Result<Attributes> lookup(InodeId parent, std::string_view name);
+  // An inode that a file handle names, and the directory that one is in. ESTALE where it is gone.
+  Result<Attributes> look_up_number(InodeId id);
+  Result<Attributes> look_up_parent(InodeId id);
   Result<Attributes> get_attributes(InodeId id);
   Result<Attributes> set_attributes(InodeId id, const SetAttributes& set);
   Result<std::string> readlink(InodeId id);
@@ -294,6 +297,7 @@ class Volume {
   Volume(Parts parts, VolumeOptions options);
 
   // volume.cc: vnodes, handles
+  Result<VnodeRef> acquire_named(InodeId id);
   Result<VnodeRef> acquire(InodeId id);
   Result<VnodeRef> acquire_directory(InodeId id);
   void keep_directory(const VnodeRef& vnode) EXCLUDES(kept_mutex_);

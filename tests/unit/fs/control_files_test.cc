@@ -148,6 +148,19 @@ TEST_F(ControlFilesTest, AreFoundByName) {
   EXPECT_EQ(code_of(control_.lookup(id("objects"), "nothing")), ENOENT);
 }
 
+TEST_F(ControlFilesTest, AreFoundByNumber) {
+  for (const InodeId node : {ControlFiles::kFolder, id("status"), id("objects")}) {
+    const auto found = control_.lookup(node, ".");
+    ASSERT_TRUE(found);
+    EXPECT_EQ(InodeId{found->st_ino}, node);
+  }
+  const std::uint64_t first = number(ControlFiles::kFolder);
+  for (const std::uint64_t made_up : {first + 1000, first | std::uint64_t{1} << 63, ~first, ~0UL}) {
+    if (!ControlFiles::owns(InodeId{made_up})) continue;
+    EXPECT_EQ(control_.lookup(InodeId{made_up}, ".").error().code, ESTALE) << made_up;
+  }
+}
+
 TEST_F(ControlFilesTest, SomeAreForTheOwner) {
   control_.add(
       "users", [] { return "{}"; }, ControlAccess::kOwner);
