@@ -93,6 +93,7 @@ struct stat stat_of(const index::Inode& inode) {
 Attributes stat_of(const Vnode& vnode) {
   Attributes out = stat_of(live_inode(vnode));
   out.may_change = vnode.passthrough_writers != 0;
+  out.born = to_timespec(vnode.inode.born);
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "fs/fuse_ops.h"
 #include "fs/fuse_reply.h"
 #include "fs/fuse_setxattr.h"
+#include "fs/fuse_statx.h"
 
 namespace spillfs::fs {
 namespace {
@@ -324,21 +325,6 @@ void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
   }
 }
 
-// False when the kernel no longer waits for it.
-bool reply_raw(const FuseContext& context, std::uint64_t unique, int error, Bytes body) {
-  fuse_out_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
-  header.error = -error;
-  header.unique = unique;
-  // writev's interface wants pointers that it does not write through.
-  std::array<iovec, 2> parts{iovec{&header, sizeof(header)},
-                             iovec{const_cast<std::byte*>(body.data()), body.size()}};
-  context.times->answered(parts);
-  if (::writev(context.fuse, parts.data(), static_cast<int>(parts.size())) >= 0) return true;
-  spdlog::debug("the kernel no longer waits for request {}", unique);
-  return false;
-}
-
 // O_TMPFILE, which libfuse does not know.
 void serve_tmpfile(FuseContext& context, Bytes request) {
   auto create = [&]() -> Result<Opened> {
@@ -353,8 +339,8 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);
   if (!opened) {
-    static_cast<void>(reply_raw(context, unique, errno_of(opened.error()), {}));
-    return;
+    const int code = log_error(*context.volume, "tmpfile", opened.error());
+    return static_cast<void>(reply_raw(context, unique, code, {}));
   }
   const CreateReply body{.entry = raw_entry(opened->attributes), .open = raw_open(*opened)};
   if (!reply_raw(context, unique, 0, bytes_of(body))) {
@@ -399,13 +385,18 @@ void serve_request(fuse_session& session, FuseContext& context, MutableBytes req
   const RequestTimes::Request timed(*context.times, request, counted);
   if (counted == Counted::kYes) context.clients->count(static_cast<pid_t>(header.pid));
   const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);
-  if (is_tmpfile(request)) return serve_tmpfile(context, request);
   set_gid_of_this_thread = take_setxattr_flags(request, context.features);
   request_of_this_thread = request;
-  fuse_buf buffer{};
-  buffer.size = request.size();
-  buffer.mem = request.data();
-  fuse_session_process_buf(&session, &buffer);
+  if (is_tmpfile(request)) {
+    serve_tmpfile(context, request);
+  } else if (is_statx(request) && context.features.on.has(Feature::kBirthTime)) {
+    serve_statx(context, request);
+  } else {
+    fuse_buf buffer{};
+    buffer.size = request.size();
+    buffer.mem = request.data();
+    fuse_session_process_buf(&session, &buffer);
+  }
   request_of_this_thread = {};
 }
 

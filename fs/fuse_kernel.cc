@@ -43,7 +43,9 @@ constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
     kPassthrough,
     kHasResend,
     FUSE_POSIX_ACL,
-    FUSE_EXPORT_SUPPORT};
+    FUSE_EXPORT_SUPPORT,
+    0};  // kBirthTime: STATX came with 7.39
+constexpr std::uint32_t kMinorOfStatx = 39;
 
 // The umask counts only where there is no default ACL, and who sets an ACL may lose set-gid.
 constexpr std::uint64_t kWithAcls = FUSE_DONT_MASK | FUSE_SETXATTR_EXT;
@@ -78,12 +80,16 @@ void leave_agreed(std::vector<std::byte>& request, std::uint64_t agreed) {
   put(offsetof(fuse_init_in, flags2), agreed >> 32);
 }
 
-FeatureSet agreed_features(std::uint64_t offered, FeatureSet without) {
+FeatureSet agreed_features(const fuse_init_in& offered, FeatureSet without) {
   FeatureSet on;
   for (std::size_t i = 0; i < kFeatureFlags.size(); ++i) {
     const auto feature = static_cast<Feature>(i);
-    if ((offered & kFeatureFlags.at(i)) != 0 && !without.has(feature)) on.add(feature);
+    if ((offered_flags(offered) & kFeatureFlags.at(i)) != 0 && !without.has(feature)) {
+      on.add(feature);
+    }
   }
+  const bool statx = offered.minor >= kMinorOfStatx;
+  if (statx && !without.has(Feature::kBirthTime)) on.add(Feature::kBirthTime);
   return on;
 }
 
@@ -143,7 +149,7 @@ Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without) {
     return fail(EPROTO,
                 fmt::format("FUSE protocol {}.{} is not supported", offered.major, offered.minor));
   }
-  const FeatureSet on = agreed_features(offered_flags(offered), without);
+  const FeatureSet on = agreed_features(offered, without);
   const std::uint64_t flags = flags_of(on) & offered_flags(offered);
   struct {
     fuse_out_header header;
@@ -175,7 +181,7 @@ void leave_what_version_1_agreed(std::vector<std::byte>& init) {
 KernelFeatures features_of(Bytes init, FeatureSet without) {
   const fuse_init_in agreed = init_in(init);
   return {.minor = agreed.minor,
-          .on = agreed_features(offered_flags(agreed), without),
+          .on = agreed_features(agreed, without),
           .long_setxattr = (agreed.flags & FUSE_SETXATTR_EXT) != 0};
 }
 

@@ -3,7 +3,9 @@
 
 #include <linux/fuse.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 
+#include <array>
 #include <cstring>
 
 #include "fs/fuse_file_ops.h"
@@ -53,18 +55,36 @@ Doing::Doing(const char* name) : operation(name), inode{0} {
   if (!request.empty()) inode = InodeId{load<fuse_in_header>(request).nodeid};
 }
 
-void reply_error(fuse_req_t request, Doing doing, const Error& error) {
+int log_error(Volume& volume, Doing doing, const Error& error) {
   const int code = errno_of(error);
   const bool ours = code == EIO || code == ENOMEM;
   if (!ours) {
     spdlog::debug("{} of inode {}: {}", doing.operation, number(doing.inode), describe(error));
   } else {
-    const std::string path = escaped(volume_of(request).path_for_log(doing.inode));
+    const std::string path = escaped(volume.path_for_log(doing.inode));
     const LogAbout about(path, code);
     spdlog::error("{} of inode {}, '{}': {}: {}", doing.operation, number(doing.inode), path,
                   strerrorname_np(code), describe(error));
   }
-  fuse_reply_err(request, code);
+  return code;
+}
+
+void reply_error(fuse_req_t request, Doing doing, const Error& error) {
+  fuse_reply_err(request, log_error(volume_of(request), doing, error));
+}
+
+bool reply_raw(const FuseContext& context, std::uint64_t unique, int error, Bytes body) {
+  fuse_out_header header{};
+  header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
+  header.error = -error;
+  header.unique = unique;
+  // writev's interface wants pointers that it does not write through.
+  std::array<iovec, 2> parts{iovec{&header, sizeof(header)},
+                             iovec{const_cast<std::byte*>(body.data()), body.size()}};
+  context.times->answered(parts);
+  if (::writev(context.fuse, parts.data(), static_cast<int>(parts.size())) >= 0) return true;
+  spdlog::debug("the kernel no longer waits for request {}", unique);
+  return false;
 }
 
 void reply_with(fuse_req_t request, Result<std::string>& text) {

@@ -22,10 +22,11 @@ enum class Feature : std::uint8_t {
   kResend,          // requests of a dead worker can be sent again
   kAcl,             // it keeps to the POSIX ACLs of files
   kFileHandles,     // open_by_handle_at(2) and NFS find what the kernel has forgotten
+  kBirthTime,       // statx(2) has the time of birth
 };
-inline constexpr std::array<std::string_view, 9> kFeatureNames{
-    "large_requests", "parallel_dirops", "readdirplus", "killpriv",    "direct_mmap",
-    "passthrough",    "resend",          "acl",         "file_handles"};
+inline constexpr std::array<std::string_view, 10> kFeatureNames{
+    "large_requests", "parallel_dirops", "readdirplus", "killpriv",     "direct_mmap",
+    "passthrough",    "resend",          "acl",         "file_handles", "birth_time"};
 
 class FeatureSet {
  public:

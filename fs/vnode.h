@@ -30,6 +30,7 @@ struct Attributes : stat {
   Attributes() : stat{} {}
   Attributes(const stat& from) : stat(from) {}  // NOLINT: a stat that changes only through us
   bool may_change = false;                      // someone writes past us: ask again each time
+  timespec born{};                              // zero: not known
 };
 
 // Of a new file that is of no use to its runtime unless all of it is written (fs/runtimes.h).
