@@ -18,6 +18,7 @@ from support import mounted as m
 
 OPERATIONS = int(os.environ.get("SPILLFS_OPERATIONS", "20000"))
 SEED = int(os.environ.get("SPILLFS_SEED", "1"))
+ALL_BUT_ACLS = "large_requests:parallel_dirops:readdirplus:killpriv:direct_mmap:passthrough:resend"
 COMPARE_EVERY, RESTART_EVERY, SHOWN = 1000, 5000, 100
 
 
@@ -53,7 +54,7 @@ def options(chooser):
         ("fuse_limit", ("0", "64KiB", "1MiB", "4MiB", "4MiB")), ("segment_size", ("1MiB", "8MiB")),
         ("staging", ("1MiB", "1MiB", "8MiB")), ("pool", ("0", "8MiB")),
         ("write", ("cached", "direct")),
-        ("without", ("none", "none", "passthrough", "direct_mmap:passthrough", "all"))))
+        ("without", ("none", "none", "passthrough", "direct_mmap:passthrough", ALL_BUT_ACLS))))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import random
 import stat
 
 from model import trees
-from support import system_calls
+from support import acls, system_calls
 
 MOST_OPEN, MOST_MAPS, MOST_FOLDERS = 14, 4, 12
 KIB, MIB = 1 << 10, 1 << 20
@@ -58,7 +58,7 @@ class Operations:
                 self.mkdir: 2, self.rmdir: 1, self.remove_all: 0.3, self.unlink: 7,
                 self.rename: 5, self.link: 2, self.symlink: 2, self.mknod: 1, self.tmpfile: 0.5,
                 self.link_open: 0.5, self.chmod: 2, self.chown: 1, self.utime: 3, self.xattr: 4,
-                self.look: 3}
+                self.acl: 2, self.look: 3}
 
     def agree(self, call, argument):
         self.pair.agree(call, argument, with_time=not self.unsynced)
@@ -217,6 +217,21 @@ class Operations:
             self.pair.both("removexattr", name, key)
         else:
             self.pair.both("getxattr", name, key)
+
+    def acl(self):
+        name = self.name_or_folder()
+        key = self.random.choice((acls.ACCESS, acls.DEFAULT))
+        rights = ["".join(self.random.sample("rwx", self.random.randrange(4))) for _ in range(6)]
+        value = acls.acl("u::{},u:1:{},g::{},g:2:{},m::{},o::{}".format(*rights))
+        if self.chance(20):
+            value = acls.acl("u::{},g::{},o::{}".format(*rights))
+        if self.chance(10):
+            value = self.random.choice((b"", value[:4], value[:-8], value[8:]))
+        if self.chance(15):
+            self.pair.both("removexattr", name, key)
+        else:
+            self.pair.both("setxattr", name, key, value, 0)
+        self.agree(os.lstat, name)
 
     # Open files.
     def open(self):

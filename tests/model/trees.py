@@ -119,7 +119,7 @@ class Tree:
     def all_xattrs(path):
         keys = os.listxattr(path, follow_symlinks=False)
         return {key: os.getxattr(path, key, follow_symlinks=False)
-                for key in keys if key.startswith("user.")}
+                for key in keys if key.startswith(("user.", "system."))}
 
     # Open files.
     def open(self, name, flags, mode, slot):

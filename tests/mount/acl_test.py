@@ -51,7 +51,7 @@ class Acls(unittest.TestCase):
             m.skip("the file system of the temporary directory has no ACLs")
 
     def same(self, call):
-        """`call(folder)` comes to the same on a bare directory and on the mount, which is returned."""
+        """`call(folder)` comes to the same on a bare directory and on the mount; returns it."""
         wanted, found = (call(folder) for folder in self.folders)
         self.assertEqual(found, wanted)
         return found
@@ -167,7 +167,8 @@ class Acls(unittest.TestCase):
             found = [outcome(lambda value=value: os.setxattr(path, acls.ACCESS, value))
                      for value in bad]
             found.append(outcome(lambda: os.setxattr(path, acls.DEFAULT, good)))
-            found.append(outcome(lambda: as_user(BOB, lambda: os.setxattr(path, acls.ACCESS, good))))
+            found.append(outcome(
+                lambda: as_user(BOB, lambda: os.setxattr(path, acls.ACCESS, good))))
             found.append(outcome(lambda: os.getxattr(path, acls.ACCESS)))
             os.setxattr(path, acls.ACCESS, good)
             os.setxattr(path, acls.ACCESS, b"")
@@ -208,7 +209,8 @@ class Acls(unittest.TestCase):
         for here, there in (self.folders, self.folders[::-1]):
             path = self.make(here, "from")
             os.setxattr(path, acls.ACCESS, acls.acl(SHARED))
-            done = subprocess.run(["cp", "-p", path, there / "to"], capture_output=True, check=False)
+            done = subprocess.run(["cp", "-p", path, there / "to"], capture_output=True,
+                                  check=False)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertEqual(getfacl(there / "to"), getfacl(path))
 
@@ -263,8 +265,8 @@ class WithoutAcls(unittest.TestCase):
         done = setfacl("-m", f"u:{BOB}:r--", path)
         self.assertEqual(done.returncode, 1)
         self.assertIn("Operation not supported", done.stderr)
-        for call in (lambda: os.getxattr(path, acls.ACCESS), lambda: os.removexattr(path, acls.ACCESS)):
-            self.assertEqual(outcome(call), "ENOTSUP")
+        for call in (os.getxattr, os.removexattr):
+            self.assertEqual(outcome(lambda call=call: call(path, acls.ACCESS)), "ENOTSUP")
         self.assertEqual(os.listxattr(path), [])
         os.setxattr(path, "user.plain", b"value")
         self.assertEqual(os.getxattr(path, "user.plain"), b"value")

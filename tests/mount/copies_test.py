@@ -45,7 +45,8 @@ def make_tree(root, with_acls):
     if with_acls:
         access = acls.acl(f"u::rw-,u:{BOB}:rw-,g::r--,m::rw-,o::---")
         os.setxattr(root / "small", acls.ACCESS, access)
-        os.setxattr(root / "folder", acls.DEFAULT, acls.acl(f"u::rwx,u:{BOB}:r-x,g::r-x,m::r-x,o::---"))
+        default = acls.acl(f"u::rwx,u:{BOB}:r-x,g::r-x,m::r-x,o::---")
+        os.setxattr(root / "folder", acls.DEFAULT, default)
         (root / "folder/inherits").write_bytes(b"y")
     for number, name in enumerate(("large", "small", "folder/program", "folder", "")):
         os.utime(root / name, ns=(10 ** 18, 10 ** 18 + 123_456_789 * (number + 1)))
@@ -165,7 +166,8 @@ class Copies(unittest.TestCase):
         source.write_bytes(b"z" * 5000)
         os.setxattr(source, "user.colour", b"red")
         self.assertTrue(os.getxattr(source, "user.spill.url"))
-        for command in (("cp", "--preserve=xattr"), ("cp", "-a"), ("cp", "--preserve=all"), ("mv",)):
+        for command in (("cp", "--preserve=xattr"), ("cp", "-a"), ("cp", "--preserve=all"),
+                        ("mv",)):
             run(*command, source, self.bare / "copy")
             self.assertEqual(os.listxattr(self.bare / "copy"), ["user.colour"], command)
             run(*command, self.bare / "copy", source.with_name("back"))
@@ -173,7 +175,7 @@ class Copies(unittest.TestCase):
         self.assertTrue(os.getxattr(source.with_name("back"), "user.spill.url"))
 
     def test_our_own_names(self):
-        """They are in no list. A copy of an earlier version's has them, and comes back all the same."""
+        """They are in no list. A copy of an earlier version's has them, and comes back yet."""
         file = self.bare / "file"
         file.write_bytes(b"z" * 5000)
         for name in OWN:
