@@ -9,6 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import mounted as m
+from support.users import as_user
 
 m.need_fuse()
 m.limit_time(120)
@@ -133,6 +134,33 @@ class RoundTrips(unittest.TestCase):
         os.stat(self.path())
         with self.costs():
             os.stat(self.path())
+
+    def test_others_than_the_owner_ask_for_acls(self):
+        """Once of each directory, but of the root on each way through it: its inode is older than the
+        answer to INIT, and the kernel keeps no ACL with such a one."""
+        write(self.path())
+        os.chmod(self.folder, 0o755)
+
+        def stat_all():
+            for _ in range(20):
+                os.stat(self.path())
+        as_user(4001, lambda: os.stat(self.path()))
+        self.counts()
+        before = self.counts()
+        as_user(4001, stat_all)
+        after = self.counts()
+        sent = {name: count - before.get(name, 0) for name, count in after.items()
+                if count != before.get(name, 0)}
+        self.assertLessEqual(sent.pop("GETXATTR", 0), 20, "the root's alone")
+        self.assertEqual(sent, {})
+
+        def stat_below():
+            folder = os.open(self.folder, os.O_PATH)
+            before = self.counts().get("GETXATTR", 0)
+            for _ in range(20):
+                os.stat("file", dir_fd=folder)
+            return self.counts().get("GETXATTR", 0) - before
+        self.assertLessEqual(as_user(4001, stat_below), 3, "those of the counters")
 
     def test_a_name_that_is_not_there(self):
         with self.costs(LOOKUP=1):
