@@ -92,6 +92,12 @@ struct BenchCommand {
 };
 ExitCode run_bench(const BenchCommand& command, Streams streams);
 
+// Brings everything that the mount has taken to disk.
+struct SyncCommand {
+  std::string mountpoint;
+};
+ExitCode run_sync(const SyncCommand& command, Streams streams);
+
 struct ScrubCommand {
   std::string mountpoint;
   bool json = false;

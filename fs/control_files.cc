@@ -30,6 +30,8 @@ mode_t permissions_of(ControlAccess access) {
   switch (access) {
     case ControlAccess::kEveryone:
       return 0444;
+    case ControlAccess::kEveryoneWrites:
+      return 0666;
     case ControlAccess::kOwner:
       return 0400;
     case ControlAccess::kOwnerWrites:

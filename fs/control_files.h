@@ -43,8 +43,9 @@ struct ControlId {
 // The attributes of a read-only node, its own times and owner aside.
 struct stat control_stat(ControlId id, mode_t mode, std::uint64_t size);
 
-// Whose a control file is to read: the daemon's owner's, and root's, alone; to write as well.
-enum class ControlAccess : std::uint8_t { kEveryone, kOwner, kOwnerWrites };
+// Whose a control file is: everyone's, or the daemon's owner's, and root's, alone; to read, or to
+// write as well.
+enum class ControlAccess : std::uint8_t { kEveryone, kEveryoneWrites, kOwner, kOwnerWrites };
 
 // Up to into.size() bytes of `text` from `offset` on; 0 at its end.
 std::size_t read_text(std::string_view text, MutableBytes into, std::uint64_t offset);

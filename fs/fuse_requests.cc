@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint32_t kTmpfile = 51;
 constexpr std::uint32_t kStatx = 52;
 
-constexpr std::array<std::pair<std::uint32_t, std::string_view>, 44> kNames{{
+constexpr std::array<std::pair<std::uint32_t, std::string_view>, 45> kNames{{
     {FUSE_LOOKUP, "LOOKUP"},
     {FUSE_FORGET, "FORGET"},
     {FUSE_GETATTR, "GETATTR"},
@@ -60,6 +60,7 @@ constexpr std::array<std::pair<std::uint32_t, std::string_view>, 44> kNames{{
     {FUSE_RENAME2, "RENAME2"},
     {FUSE_LSEEK, "LSEEK"},
     {FUSE_COPY_FILE_RANGE, "COPY_FILE_RANGE"},
+    {FUSE_SYNCFS, "SYNCFS"},
     {kTmpfile, "TMPFILE"},
     {kStatx, "STATX"},
 }};

@@ -75,6 +75,13 @@ void add_config_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code
   verb->callback([=, &code] { code = run_config(*config, streams); });
 }
 
+void add_sync_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
+  const auto sync = std::make_shared<spillfs::fs::SyncCommand>();
+  auto* verb = app.add_subcommand("sync", "Bring everything that a mount has taken to disk");
+  verb->add_option("mountpoint", sync->mountpoint)->required();
+  verb->callback([=, &code] { code = run_sync(*sync, streams); });
+}
+
 void add_reap_verb(CLI::App& app, spillfs::fs::Streams streams, ExitCode& code) {
   const auto reap = std::make_shared<spillfs::fs::ReapCommand>();
   auto* verb = app.add_subcommand("reap", "Remove what runtimes that are gone left behind");
@@ -138,6 +145,7 @@ int run(int argc, char** argv) {
   verb->add_flag("--json", scrub.json, "the daemon's lines, as they come");
   verb->callback([&] { code = run_scrub(scrub, streams); });
 
+  add_sync_verb(app, streams, code);
   add_reap_verb(app, streams, code);
   add_check_verb(app, streams, code);
 

@@ -153,6 +153,9 @@ class Volume {
   bool is_doubtful(InodeId id);
   // Everything that was sealed so far survives power loss.
   Result<> sync_all() EXCLUDES(sync_run_);
+  // As fsync() of every open file, and sync_all(). Fails as well where an earlier sync has lost
+  // what it could not write.
+  Result<> sync_everything() EXCLUDES(sync_run_);
   // Looks at every file that may not have survived one; in the background by itself.
   Result<> prove_all();
   // Calls `done` once `user` may open such a file: now, or when it has been compared with its sums;
@@ -463,6 +466,7 @@ class Volume {
 
   // volume_durability.cc
   Result<> stamp(Vnode& vnode, index::Inode& sealed) REQUIRES(vnode.mutex);
+  Result<> seal_open(Vnode& vnode) EXCLUDES(vnode.mutex);
   Result<Syncer::Request> sync_request(HandleId id);
   Result<> note_on_disk(Vnode& vnode, const Location& location, index::Epoch sealed_in)
       EXCLUDES(vnode.mutex);

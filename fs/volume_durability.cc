@@ -129,6 +129,29 @@ Result<> Volume::sync_all() {
   return index_->sync();
 }
 
+Result<> Volume::sync_everything() {
+  Result<> sealed;
+  for (const VnodeRef& vnode : vnodes_->all()) {
+    auto done = seal_open(*vnode);
+    if (!done && sealed) sealed = std::move(done);
+  }
+  // A mapping of a lent file changes its bytes, and no seal says so.
+  unsynced_ = true;
+  SPILLFS_TRY(sync_all());
+  MutexLock run(sync_run_);
+  if (sync_failed_) {
+    return fail(EIO, "an earlier sync failed, and the disk may have lost what was written before");
+  }
+  return sealed;
+}
+
+Result<> Volume::seal_open(Vnode& vnode) {
+  ExclusiveLock lock(vnode.mutex);
+  if (!vnode.loaded || vnode.opens == 0 || vnode.inode.links == 0) return {};
+  SPILLFS_TRY(catch_up(vnode));
+  return seal(vnode);
+}
+
 // What was sealed in it had been written before.
 Result<> Volume::end_epoch() {
   const index::Epoch ended = epochs_.now();

@@ -39,6 +39,7 @@
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "fs/signal_set.h"
+#include "fs/sync_service.h"
 #include "index/rocksdb_index.h"
 #include "storage/base/pause.h"
 #include "storage/segments.h"
@@ -212,7 +213,7 @@ Result<> prepare_process(pid_t supervisor) {
 
 // What is in .spillfs. All of it outlives `control`.
 void add_control_files(ControlFiles& control, const StatusSources& from, Clients& clients,
-                       DirectorySizes& sizes, ReapService& reaping) {
+                       DirectorySizes& sizes, ReapService& reaping, SyncService& syncing) {
   constexpr auto kOwner = ControlAccess::kOwner;
   const std::string& mountpoint = from.start.mountpoint;
   control.add("status", [&from] { return status_text(from); });
@@ -222,6 +223,7 @@ void add_control_files(ControlFiles& control, const StatusSources& from, Clients
   control.add(
       "directories", [&sizes] { return sizes.text(); }, kOwner);
   control.add_file("reap", ControlAccess::kOwnerWrites, [&reaping] { return reaping.open(); });
+  control.add_file("sync", ControlAccess::kEveryoneWrites, [&syncing] { return syncing.open(); });
   control.add_file("scrub", kOwner, [&from] { return from.scrubber.open(); });
   control.add(
       "users", [&from] { return users_text(from.volume); }, kOwner);
@@ -293,11 +295,12 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
       {.rate = start.options.scrub_rate, .every = start.options.scrub_every, .now = nullptr});
   DirectorySizes sizes(*volume);
   ReapService reaping(*volume, this_machine(start.boot));
+  SyncService syncing([&volume] { return volume->sync_everything(); });
   Reaped reaped;
   const StatusSources sources{start,    kernel, memory, *volume, scrubber,
                               requests, *times, slow,   reaped,  sandbox};
   ControlFiles control;
-  add_control_files(control, sources, *clients, sizes, reaping);
+  add_control_files(control, sources, *clients, sizes, reaping, syncing);
   const auto session =
       SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
                                     {.threads = static_cast<unsigned>(start.options.threads),
@@ -318,8 +321,10 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   std::optional<BackgroundReaper> reaper;
   if (runner) reaper.emplace(*runner, *start.options.reap, reaped);
   reaping.start();
+  syncing.start();
   ready();
   session->run();
+  syncing.stop();
   reaping.stop();  // it speaks through the session
   return {};
 }

@@ -106,6 +106,27 @@ TEST_F(PowerLossTest, AFileThatWasSyncedIsThere) {
   EXPECT_EQ(read("other"), gone_);
 }
 
+TEST_F(PowerLossTest, ASyncOfEverythingIsOneOfOpenFilesToo) {
+  write("small", "bytes");
+  write("large", large_);
+  write("again", "first");
+  fsync("again");
+  const HandleId staged = open("staged");
+  ASSERT_TRUE(volume_->write(staged, as_bytes("written and not closed"), 0));
+  const HandleId stream = open("stream");
+  ASSERT_TRUE(volume_->write(stream, as_bytes(large_), 0));
+  const HandleId changed = open("again", O_RDWR);
+  ASSERT_TRUE(volume_->write(changed, as_bytes("other"), 0));
+  ASSERT_TRUE(volume_->sync_everything());
+  auto index = index_->lose_power(random_);
+  plug_in(std::move(index), device_->lose_power_with_nothing_unsynced());
+  EXPECT_EQ(read("small"), "bytes");
+  EXPECT_EQ(read("large"), large_);
+  EXPECT_EQ(read("staged"), "written and not closed");
+  EXPECT_EQ(read("stream"), large_);
+  EXPECT_EQ(read("again"), "other");
+}
+
 TEST_F(PowerLossTest, WhatHasBeenRemovedIsNotOpenedByItsNumber) {
   write("file", large_);
   lose_power();
@@ -267,6 +288,7 @@ TEST(SyncFailure, PutsNoMarkAnyMore) {
   const auto mark = store.index->sync_mark().value();
   ASSERT_TRUE(volume->release(opened.handle));
   ASSERT_TRUE(volume->sync_all()) << "of names";
+  EXPECT_EQ(volume->sync_everything().error().code, EIO) << "who asks is told";
   EXPECT_EQ(store.index->sync_mark()->synced, mark.synced);
 }
 
