@@ -204,11 +204,11 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
 void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_t to,
                const char* to_name, unsigned flags) {
   const auto rename = [=, from_text = std::string(from_name), to_text = std::string(to_name),
-                       &volume = volume_of(req)](RequestId request) -> Result<> {
+                       caller = caller_of(req), &volume = volume_of(req)](RequestId) -> Result<> {
     if (ControlFiles::owns(InodeId{from}, from_text) || ControlFiles::owns(InodeId{to}, to_text)) {
       return refused();
     }
-    return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags, request);
+    return volume.rename(InodeId{from}, from_text, InodeId{to}, to_text, flags, caller);
   };
   serve_or_park(req, "rename", only_once(once(req), rename, kDoneBefore),
                 when_durable("rename", then_forget(once(req), kReplyDone)));

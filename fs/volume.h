@@ -99,9 +99,10 @@ class Volume {
   // Removes a name, past the kernel: ENOENT where it is another inode's, EBUSY where that is in
   // use, ENOTEMPTY. Whoever still has the name is told ESTALE, and then looks for it again.
   Result<> remove_unused(InodeId parent, std::string_view name, const Unused& only);
-  // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE.
+  // `flags`: RENAME_NOREPLACE, RENAME_WHITEOUT, both, none, or RENAME_EXCHANGE. `caller`: whose a
+  // whiteout is.
   Result<> rename(InodeId from, std::string_view from_name, InodeId to, std::string_view to_name,
-                  unsigned flags, RequestId request = kNoRequest);
+                  unsigned flags, const Caller& caller = {});
 
   // Exactly once: what a request has changed is noted under its number until its answer has gone
   // out. The inode it was answered with (0: none), when a process that died had done it.
@@ -289,7 +290,8 @@ class Volume {
     VnodeRef from, to;  // directories
     VnodeRef source;
     VnodeRef target;  // null where the new name is free
-    RequestId request = kNoRequest;
+    Caller caller = {};
+    bool leaves_whiteout = false;
   };
   // A record that is being moved.
   struct Copy {
@@ -330,6 +332,8 @@ class Volume {
   Result<> check_not_inside(const index::Inode& moved, InodeId directory);
   Result<> replace(const Renaming& on, const RenameNames& names)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
+  Result<MetadataCharge> leave_whiteout(const Renaming& on, const RenameNames& names,
+                                        index::Inode& from, index::Batch& batch);
   Result<> exchange(const Renaming& on, const RenameNames& names)
       REQUIRES(on.from->mutex, on.to->mutex, on.source->mutex, on.target->mutex);
   Result<> commit_rename(const Renaming& on, index::Batch& batch, index::Inode from,

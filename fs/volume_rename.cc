@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rename(2), with RENAME_NOREPLACE and RENAME_EXCHANGE.
+// rename(2), with RENAME_NOREPLACE, RENAME_WHITEOUT and RENAME_EXCHANGE.
 #include <linux/fs.h>
 
 #include "fs/attributes.h"
@@ -49,16 +49,17 @@ Result<> Volume::check_not_inside(const index::Inode& moved, InodeId directory) 
 }
 
 Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
-                        std::string_view to_name, unsigned flags, RequestId request) {
-  if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
-      flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+                        std::string_view to_name, unsigned flags, const Caller& caller) {
+  constexpr unsigned kKnown = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
+  const bool exchanges = (flags & RENAME_EXCHANGE) != 0;
+  if ((flags & ~kKnown) != 0 || (exchanges && flags != RENAME_EXCHANGE)) {
     return fail(EINVAL, "unknown rename flags");
   }
   SPILLFS_TRY(check_name(to_name));
   for (;;) {
     const index::Dentry source = SPILLFS_TRY(index_->find(from, from_name));
     const auto target = SPILLFS_TRY(if_any(index_->find(to, to_name)));
-    Renaming on{.request = request};
+    Renaming on{.caller = caller, .leaves_whiteout = (flags & RENAME_WHITEOUT) != 0};
     on.from = SPILLFS_TRY(acquire_directory(from));
     on.to = SPILLFS_TRY(acquire_directory(to));
     on.source = SPILLFS_TRY(acquire(source.inode));
@@ -72,7 +73,7 @@ Result<> Volume::rename(InodeId from, std::string_view from_name, InodeId to,
     if (SPILLFS_TRY(index_->find(from, from_name)) != source) continue;
     if (SPILLFS_TRY(if_any(index_->find(to, to_name))) != target) continue;
     RenameNames names{from_name, to_name};
-    if ((flags & RENAME_EXCHANGE) != 0) {
+    if (exchanges) {
       if (!target) return fail(ENOENT, "nothing to exchange with");
       return exchange(on, names);
     }
@@ -111,13 +112,36 @@ Result<> Volume::replace(const Renaming& on, const RenameNames& names) {
     charge.emplace(SPILLFS_TRY(drop_link(*on.target, replaced, batch, moved.changed)));
     batch.put_inodes.push_back(replaced);
   }
+  std::optional<MetadataCharge> whiteout;
+  if (on.leaves_whiteout) {
+    whiteout.emplace(SPILLFS_TRY(leave_whiteout(on, names, ends.from, batch)));
+  }
   SPILLFS_TRY(commit_rename(on, batch, ends.from, ends.to(), moved));
+  if (whiteout) {
+    ++inodes_;
+    whiteout->keep();
+  }
   if (on.target != nullptr) {
     charge->keep();
     refresh(*on.target, std::move(replaced));
     if (on.target->inode.links == 0) orphaned(on.target);
   }
   return {};
+}
+
+// Overlayfs takes a device 0/0 for a name that was deleted. Its row is made in the batch that moves
+// the name, as the entry that would remove the old one.
+Result<MetadataCharge> Volume::leave_whiteout(const Renaming& on, const RenameNames& names,
+                                              index::Inode& from, index::Batch& batch) {
+  index::Inode left = SPILLFS_TRY(new_inode(from, {.mode = S_IFCHR, .text = {}}, on.caller));
+  rehome(left, from, names.from);
+  left.metadata = inode_charge(left) + kNameCharge;
+  auto charge = SPILLFS_TRY(charge_metadata(left, 0, batch));
+  ++from.entries;
+  batch.dentries.front() = entry(from.id, names.from, &left);
+  batch.put_inodes.push_back(std::move(left));
+  batch.totals.inodes = 1;
+  return charge;
 }
 
 Result<> Volume::exchange(const Renaming& on, const RenameNames& names) {
@@ -149,7 +173,7 @@ Result<> Volume::commit_rename(const Renaming& on, index::Batch& batch, index::I
   batch.put_inodes.push_back(moved);
   batch.put_inodes.push_back(to);
   if (from.id != to.id) batch.put_inodes.push_back(from);
-  SPILLFS_TRY(commit_answer(batch, on.request));
+  SPILLFS_TRY(commit_answer(batch, on.caller.request));
   if (from.id != to.id) refresh(*on.from, std::move(from));
   refresh(*on.to, std::move(to));
   refresh(*on.source, std::move(moved));

@@ -5,7 +5,7 @@ import mmap
 import os
 
 AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
-NOREPLACE, EXCHANGE = 1, 2
+NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 libc = ctypes.CDLL(None, use_errno=True)
 
