@@ -40,7 +40,7 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
     if (writes && !context_of(req).control->takes_writes(InodeId{id})) {
       return fail(EPERM, "this control file is read-only");
     }
-    return context_of(req).control->open(InodeId{id}, caller_of(req).uid);
+    return context_of(req).control->open(InodeId{id}, user_of(req));
   };
   serve(req, "open", open, [&](fuse_req_t r, Result<std::uint64_t>& handle) {
     const fuse_file_info told = control_file(*handle, asked);
@@ -50,7 +50,7 @@ void open_control(fuse_req_t req, fuse_ino_t id, const fuse_file_info& asked) {
 
 void op_open(fuse_req_t req, fuse_ino_t id, fuse_file_info* file) {
   if (ControlFiles::owns(InodeId{id})) return open_control(req, id, *file);
-  const auto open = [=, flags = file->flags, caller = caller_of(req),
+  const auto open = [=, flags = file->flags, caller = opener_of(req),
                      &volume = volume_of(req)]() -> Result<Opened> {
     return volume.open_file(InodeId{id}, flags, caller);
   };
@@ -329,12 +329,14 @@ void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
 void serve_tmpfile(FuseContext& context, Bytes request) {
   auto create = [&]() -> Result<Opened> {
     const TmpfileRequest asked = SPILLFS_TRY(parse_tmpfile(request));
-    return context.volume->create_unnamed(InodeId{asked.directory}, asked.mode, asked.flags,
-                                          {.uid = asked.uid,
-                                           .gid = asked.gid,
-                                           .pid = static_cast<pid_t>(asked.pid),
-                                           .request = number_of(context, request).id,
-                                           .umask = asked.umask});
+    return context.volume->create_unnamed(
+        InodeId{asked.directory}, asked.mode, asked.flags,
+        {.uid = asked.uid,
+         .gid = asked.gid,
+         .pid = static_cast<pid_t>(asked.pid),
+         .request = number_of(context, request).id,
+         .umask = asked.umask,
+         .asks = context.requesters->user(asked.uid, static_cast<pid_t>(asked.pid))});
   };
   const std::uint64_t unique = load<fuse_in_header>(request).unique;
   const auto opened = guarded(create);

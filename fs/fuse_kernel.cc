@@ -21,8 +21,9 @@ namespace {
 constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
 constexpr std::uint64_t kPassthrough = std::uint64_t{1} << 37;
 constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
-constexpr std::uint64_t kSentAgain = std::uint64_t{1} << 63;  // FUSE_UNIQUE_RESEND, 7.40
-constexpr int kNotifyResend = 7;                              // FUSE_NOTIFY_RESEND, 7.40
+constexpr std::uint64_t kAllowIdmap = std::uint64_t{1} << 40;  // 7.41; needs default_permissions
+constexpr std::uint64_t kSentAgain = std::uint64_t{1} << 63;   // FUSE_UNIQUE_RESEND, 7.40
+constexpr int kNotifyResend = 7;                               // FUSE_NOTIFY_RESEND, 7.40
 constexpr std::uint32_t kTmpfile = 51;
 struct BackingMap {
   std::int32_t fd;
@@ -44,7 +45,8 @@ constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
     kHasResend,
     FUSE_POSIX_ACL,
     FUSE_EXPORT_SUPPORT,
-    0};  // kBirthTime: STATX came with 7.39
+    0,  // kBirthTime: STATX came with 7.39
+    kAllowIdmap};
 constexpr std::uint32_t kMinorOfStatx = 39;
 
 // The umask counts only where there is no default ACL, and who sets an ACL may lose set-gid.
@@ -209,6 +211,7 @@ Result<KernelFeatures> probe_kernel() {
   };
   if (!set("fd", std::to_string(fuse.get())) || !set("rootmode", "40000") || !set("user_id", "0") ||
       !set("group_id", "0") ||
+      ::fsconfig(context.get(), FSCONFIG_SET_FLAG, "default_permissions", nullptr, 0) != 0 ||
       ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return fail_errno(errno, "make a mount");
   }

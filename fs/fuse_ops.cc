@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,12 +21,13 @@ namespace {
 
 Failure refused() { return fail(EPERM, "the control files can't be changed"); }
 
-// Where the segments are is their owner's to know, and root's; of trusted xattrs the kernel keeps
-// from others what is in them, but not their names.
-bool may_know(const std::string_view xattr, uid_t uid) {
-  if (xattr.starts_with("trusted.")) return uid == 0;
-  return xattr != kUrlXattr || uid == 0 || uid == ::geteuid();
+// Where the segments are is their owner's to know, and root's.
+bool may_know_url(fuse_req_t request) {
+  const uid_t user = user_of(request);
+  return user == 0 || user == ::geteuid();
 }
+
+bool is_trusted(std::string_view xattr) { return xattr.starts_with("trusted."); }
 
 constexpr auto kReplyEntry = [](fuse_req_t r, Result<Attributes>& found) {
   const fuse_entry_param entry = entry_of(*found);
@@ -176,7 +178,7 @@ void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
 }
 
 void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char* name) {
-  const auto link = [=, text = std::string(name), caller = caller_of(req),
+  const auto link = [=, text = std::string(name), caller = opener_of(req),
                      &volume = volume_of(req)](RequestId) -> Result<Attributes> {
     if (ControlFiles::owns(InodeId{id}) || ControlFiles::owns(InodeId{parent}, text)) {
       return refused();
@@ -215,7 +217,7 @@ void op_rename(fuse_req_t req, fuse_ino_t from, const char* from_name, fuse_ino_
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t /*id*/) {
-  serve(req, "statfs", [&] { return volume_of(req).statfs(caller_of(req).uid); });
+  serve(req, "statfs", [&] { return volume_of(req).statfs(user_of(req)); });
 }
 
 // An ACL is of use only where the kernel keeps to it.
@@ -239,7 +241,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t id, const char* name, std::size_t si
   const auto get = [&]() -> Result<std::string> {
     if (!ControlFiles::owns(InodeId{id})) {
       SPILLFS_TRY(check_acl(req, name));
-      if (!may_know(name, caller_of(req).uid)) return fail(ENODATA, "not for this user");
+      if (name == kUrlXattr && !may_know_url(req)) return fail(ENODATA, "not for this user");
       return volume_of(req).get_xattr(InodeId{id}, name);
     }
     for (auto& [known, value] : SPILLFS_TRY(context_of(req).control->xattrs(InodeId{id}))) {
@@ -272,9 +274,11 @@ void op_listxattr(fuse_req_t req, fuse_ino_t id, std::size_t size) {
       return list;
     }
     std::vector<std::string> names = SPILLFS_TRY(volume_of(req).list_xattrs(InodeId{id}));
-    std::erase_if(names, [&, uid = caller_of(req).uid](const std::string& name) {
-      return !may_know(name, uid) || !check_acl(req, name);
-    });
+    std::erase_if(names, [&](const std::string& name) { return !check_acl(req, name); });
+    // What is in trusted xattrs the kernel keeps from others by itself, but not their names.
+    if (std::ranges::any_of(names, is_trusted) && user_of(req) != 0) {
+      std::erase_if(names, is_trusted);
+    }
     for (const std::string& name : names) list.append(name).push_back('\0');
     return list;
   };
@@ -292,12 +296,12 @@ void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name) {
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                fuse_file_info* file) {
-  const auto create = [=, text = std::string(name), caller = caller_of(req), flags = file->flags,
+  const auto create = [=, text = std::string(name), caller = opener_of(req), flags = file->flags,
                        &volume = volume_of(req)](RequestId) -> Result<Opened> {
     if (ControlFiles::owns(InodeId{parent}, text)) return refused();
     return volume.create(InodeId{parent}, text, mode, flags, caller);
   };
-  const auto open_made = [caller = caller_of(req), flags = file->flags,
+  const auto open_made = [caller = opener_of(req), flags = file->flags,
                           &volume = volume_of(req)](InodeId made) -> Result<Opened> {
     return volume.open_file(made, flags & ~(O_CREAT | O_EXCL | O_TRUNC), caller);
   };

@@ -10,6 +10,7 @@
 #include "fs/fuse_request_times.h"
 #include "fs/fuse_requests.h"
 #include "fs/parking.h"
+#include "fs/requesters.h"
 #include "fs/volume.h"
 #include "storage/base/slow_watch.h"
 
@@ -24,6 +25,7 @@ struct FuseContext {
   RequestTimes* times = nullptr;
   Clients* clients = nullptr;
   SlowWatch* slow = nullptr;
+  const Requesters* requesters = nullptr;
   int fuse = -1;  // for replies that libfuse does not know
   KernelFeatures features;
 };

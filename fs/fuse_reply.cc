@@ -50,6 +50,12 @@ Caller caller_of(fuse_req_t request) {
           .privileges = privileges_of(context_of(request), context->pid)};
 }
 
+Caller opener_of(fuse_req_t request) {
+  Caller caller = caller_of(request);
+  caller.asks = user_of(request);
+  return caller;
+}
+
 Doing::Doing(const char* name) : operation(name), inode{0} {
   const Bytes request = current_request();
   if (!request.empty()) inode = InodeId{load<fuse_in_header>(request).nodeid};

@@ -36,7 +36,11 @@ inline FuseContext& context_of(fuse_req_t request) {
   return *static_cast<FuseContext*>(fuse_req_userdata(request));
 }
 inline Volume& volume_of(fuse_req_t request) { return *context_of(request).volume; }
-inline uid_t user_of(fuse_req_t request) { return fuse_req_ctx(request)->uid; }
+// Who sends it: not the uid in a request, which may be none (fs/requesters.h).
+inline uid_t user_of(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  return context_of(request).requesters->user(context->uid, context->pid);
+}
 
 inline void reply_with(fuse_req_t request, Result<>& /*done*/) { fuse_reply_err(request, 0); }
 void reply_with(fuse_req_t request, Result<std::string>& text);  // of a symlink
@@ -156,7 +160,10 @@ struct Once {
   RequestNumber number;
 };
 Once once(fuse_req_t request);
+// Without who asks: for what does not matter for that.
 Caller caller_of(fuse_req_t request);
+// The same for what counts for the user who asks, or is that user's right.
+Caller opener_of(fuse_req_t request);
 
 // What does `call(request id)`; when a process that died has done it, or an earlier try of this one
 // that then had to wait, `repeat(inode)` says what it answered.

@@ -62,6 +62,8 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
     : fuse_(std::move(fuse)),
       options_(options),
       volume_(volume),
+      requesters_(options.features.on.has(Feature::kIdmappedMounts) ? RequestIds::kOfWhatIsMade
+                                                                    : RequestIds::kOfWhoAsks),
       admission_(options.threads),
       finish_syncs_{volume},
       parking_(options.space_wait),
@@ -73,6 +75,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
               .times = options.times,
               .clients = options.clients,
               .slow = options.slow,
+              .requesters = &requesters_,
               .fuse = fuse_.get(),
               .features = options.features};
 }
@@ -211,7 +214,8 @@ void FuseSession::serve_in_turn(MutableBytes request) {
 // The kernel does not say who closes a file for the last time.
 uid_t FuseSession::user_of_request(Bytes request) {
   if (const auto handle = released_handle(request)) return volume_.opener_of(HandleId{*handle});
-  return load<fuse_in_header>(request).uid;
+  const auto header = load<fuse_in_header>(request);
+  return requesters_.user_lately(header.uid, static_cast<pid_t>(header.pid));
 }
 
 }  // namespace spillfs::fs

@@ -69,6 +69,7 @@ class FuseSession {
   const Fd fuse_;
   const Options options_;
   Volume& volume_;
+  const Requesters requesters_;
   FuseContext context_;
   Admission admission_;
   std::unique_ptr<fuse_session, Destroy> session_;

@@ -23,10 +23,12 @@ enum class Feature : std::uint8_t {
   kAcl,             // it keeps to the POSIX ACLs of files
   kFileHandles,     // open_by_handle_at(2) and NFS find what the kernel has forgotten
   kBirthTime,       // statx(2) has the time of birth
+  kIdmappedMounts,  // others may mount it again with ids mapped (mount_setattr(2))
 };
-inline constexpr std::array<std::string_view, 10> kFeatureNames{
-    "large_requests", "parallel_dirops", "readdirplus", "killpriv",     "direct_mmap",
-    "passthrough",    "resend",          "acl",         "file_handles", "birth_time"};
+inline constexpr std::array<std::string_view, 11> kFeatureNames{
+    "large_requests", "parallel_dirops", "readdirplus",    "killpriv",
+    "direct_mmap",    "passthrough",     "resend",         "acl",
+    "file_handles",   "birth_time",      "idmapped_mounts"};
 
 class FeatureSet {
  public:

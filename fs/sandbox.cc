@@ -18,6 +18,7 @@
 
 #include "fs/fuse_kernel.h"
 #include "fs/sandbox_calls.h"
+#include "fs/thread_user.h"
 
 namespace spillfs::fs {
 namespace {
@@ -111,6 +112,7 @@ void add_device_calls(Filter& filter) {
     filter.add(kAllow, "ioctl", {has_bits(1, kInt, request)});
   };
   for (const std::uint64_t request : device_calls()) allow(request);
+  for (const std::uint64_t request : thread_calls()) allow(request);
   for (const unsigned request : {FIONBIO, FIONREAD, TCGETS}) allow(request);
   for (const std::uint64_t request : {FS_IOC_GETVERSION, FS_IOC_GETFLAGS}) allow(request);
 }

@@ -32,6 +32,7 @@
 #include "fs/damage.h"
 #include "fs/fused_segments.h"
 #include "fs/inode_acls.h"
+#include "fs/mapped_owners.h"
 #include "fs/metadata_charge.h"
 #include "fs/numbers.h"
 #include "fs/open_files.h"
@@ -572,6 +573,7 @@ class Volume {
   UserSpace users_;
   const PastWriters past_writers_;
   UserShares handle_shares_;
+  MappedOwners mapped_owners_;
   StagedFiles staged_files_;
   Numbers numbers_;
   FusedSegments fused_;

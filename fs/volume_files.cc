@@ -48,7 +48,7 @@ Result<std::uint64_t> range_end(std::uint64_t offset, std::uint64_t length) {
 Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32_t mode, int flags,
                               Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
-  SPILLFS_TRY(check_handles(caller.uid));
+  SPILLFS_TRY(check_handles(caller.user()));
   Prototype prototype{.mode = S_IFREG | (mode & 07777), .device = 0, .text = {}, .unsealed = true};
   auto made = make(parent, name, prototype, caller);
   // Others may remove what is there and make it anew in between.
@@ -66,7 +66,7 @@ Result<Opened> Volume::create(InodeId parent, std::string_view name, std::uint32
 Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int flags,
                                       Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
-  SPILLFS_TRY(check_handles(caller.uid));
+  SPILLFS_TRY(check_handles(caller.user()));
   const Prototype prototype{.mode = S_IFREG | (mode & 07777), .text = {}};
   VnodeRef directory = SPILLFS_TRY(acquire_directory(parent));
   index::Inode inode;
@@ -93,7 +93,7 @@ Result<Opened> Volume::create_unnamed(InodeId parent, std::uint32_t mode, int fl
 
 Result<Opened> Volume::open_file(InodeId id, int flags, Caller caller) {
   if (auto before = opened_before(caller.request)) return *before;
-  SPILLFS_TRY(check_handles(caller.uid));
+  SPILLFS_TRY(check_handles(caller.user()));
   const VnodeRef vnode = SPILLFS_TRY(acquire(id));
   SPILLFS_TRY(prove(vnode));
   ExclusiveLock lock(vnode->mutex);
@@ -124,8 +124,8 @@ Result<Opened> Volume::open_vnode(const VnodeRef& vnode, int flags, Caller calle
     adopt(*vnode);
   }
   if (!vnode->row) vnode->row = SPILLFS_TRY(open_files_->add(open_file_of(*vnode)));
-  Handle handle{.vnode = vnode, .flags = flags, .opener = caller.uid};
-  auto mode = choose_io_mode(*vnode, flags, caller.uid);
+  Handle handle{.vnode = vnode, .flags = flags, .opener = caller.user()};
+  auto mode = choose_io_mode(*vnode, flags, caller.user());
   if (mode) handle.mode = *mode;
   auto id =
       mode ? add_handle(handle, caller.request) : Result<HandleId>(tl::unexpected(mode.error()));

@@ -43,6 +43,7 @@ void count_entry(index::Inode& directory, const index::Inode& entry, int count) 
 Result<index::Inode> Volume::new_inode(const index::Inode& parent, const Prototype& prototype,
                                        Caller caller) {
   const index::Time now = current_time();
+  if (caller.user() != caller.uid) mapped_owners_.note(caller.user(), caller.uid);
   index::Inode inode{.id = InodeId{SPILLFS_TRY(numbers_.next(index::Counter::kInode))},
                      .mode = prototype.mode,
                      .links = S_ISDIR(prototype.mode) ? 2U : 1U,
@@ -146,7 +147,9 @@ Result<Attributes> Volume::link(InodeId id, InodeId parent, std::string_view nam
   if (directory->inode.links == 0) return fail(ENOENT, "the directory was removed");
   if (file->inode.links >= kLinksMax) return fail(EMLINK, "too many links");
   const uid_t owner = file->inode.uid;
-  if (users_.limits(owner) && caller.uid != owner && caller.uid != 0) {
+  const uid_t user = caller.user();
+  const bool is_owner = user == owner || mapped_owners_.makes_files_of(user, owner);
+  if (users_.limits(owner) && !is_owner && user != 0) {
     return fail(EPERM, "a further name would count for its owner's quota");
   }
   const auto found = SPILLFS_TRY(if_any(index_->find(parent, name)));

@@ -25,13 +25,17 @@ inline constexpr int kWaitForSpace = 4096;
 inline constexpr int kWaitForDisk = 4097;
 
 struct Caller {
-  std::uint32_t uid = 0;
+  std::uint32_t uid = 0;  // whose what it makes is
   std::uint32_t gid = 0;
   pid_t pid = 0;  // a thread's id; 0: not known
   RequestId request = kNoRequest;
   std::uint32_t umask = 0;  // for what it makes
   // Set-uid and set-gid of files whose bytes it changes: docs/SEMANTICS.md, "Who may".
   enum class Privileges : std::uint8_t { kStay, kGo } privileges = Privileges::kStay;
+  std::optional<uid_t> asks = {};  // as which user, where that may be another than `uid`
+
+  // Whom what it holds counts for, and whose rights it has.
+  [[nodiscard]] uid_t user() const { return asks.value_or(uid); }
 };
 
 // An inode, as long as nobody uses it.
