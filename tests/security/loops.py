@@ -256,6 +256,12 @@ class Table:
         worst = max(ratios, key=ratios.get)
         return f"{worst} {ratios[worst]:.0f}x: {kinds[worst] * 1000:.1f} ms"
 
+    def kinds(self, report):
+        """The p99 of each kind of operation, in ms: on the quiet mount and during the attack."""
+        during = report.spans["attack"].of_each_kind(0.99)
+        return "  " + ", ".join(f"{kind} {1000 * self.quiet_kinds.get(kind, 0):.1f}/{1000 * took:.1f}"
+                                for kind, took in during.items())
+
     def row(self, report):
         cells = [report.loop]
         for name in ("quiet", "attack"):
@@ -296,6 +302,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=float, default=60, help="of each loop")
     parser.add_argument("--loops", default=",".join(LOOPS), help=f"of {', '.join(LOOPS)}; or parts "
                         f"of them alone: {', '.join(PARTS)}, or 'parts' for each of these")
+    parser.add_argument("--kinds", action="store_true", help="the p99 of each kind of operation, too")
     parser.add_argument("--no-bare", action="store_true", help="not on a bare ext4")
     parser.add_argument("--options", default="", help="more options of the mount")
     arguments = parser.parse_args()
@@ -322,6 +329,8 @@ def main():
         print_details(report)
     table = Table(reports)
     print(table)
+    if arguments.kinds:
+        print("\n".join(f"{report.loop}: {table.kinds(report)}" for report in table.reports))
     slow = [report.loop for report in table.reports if table.ratio(report) > WORST_RATIO]
     if slow:
         print(f"p99 above {WORST_RATIO} times the quiet one: {', '.join(slow)}")
