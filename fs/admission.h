@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which of the received requests are served at once: a user gets another thread only while more
-// threads are free than the user has already. So the slow requests of one user take half of the
-// threads at most, those of a second one half of the rest, and a third one still finds a thread.
-// Other requests are kept, each user's in their order, until one that is being served is done.
+// threads are free than the user has already, but for those who may stop the mount anyway. So the
+// slow requests of one user take half of the threads at most, those of a second one half of the
+// rest, and a third one still finds a thread. Other requests are kept, each user's in their order,
+// until one that is being served is done.
 //
 // Threads: every method may be called from any thread. A mutex guards everything and is held for
 // no longer than it takes to copy a request.
@@ -31,8 +32,10 @@ class Admission {
   // What is kept of a user's requests at most, in bytes; a request beyond that is served at once.
   static constexpr std::size_t kKeptOfUser = 64 * kMiB;
 
-  // `threads`: how many serve requests.
-  explicit Admission(unsigned threads) : free_(threads) { busy_.reserve(threads); }
+  // `threads`: how many serve requests. Root and `trusted`, as whom the daemon runs, may have all.
+  Admission(unsigned threads, uid_t trusted) : trusted_(trusted), free_(threads) {
+    busy_.reserve(threads);
+  }
 
   // True: the calling thread serves the request and calls served() then. False: a copy is kept.
   bool admit(uid_t user, Bytes request) EXCLUDES(mutex_);
@@ -47,6 +50,7 @@ class Admission {
   // Adds to what a user has; who has nothing is not in `busy_`.
   void count(uid_t user, long threads) REQUIRES(mutex_);
 
+  const uid_t trusted_;
   Mutex mutex_;
   long free_ GUARDED_BY(mutex_);                                 // threads
   std::vector<std::pair<uid_t, long>> busy_ GUARDED_BY(mutex_);  // threads of each user with any

@@ -64,7 +64,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
       volume_(volume),
       requesters_(options.features.on.has(Feature::kIdmappedMounts) ? RequestIds::kOfWhatIsMade
                                                                     : RequestIds::kOfWhoAsks),
-      admission_(options.threads),
+      admission_(options.threads, ::geteuid()),
       finish_syncs_{volume},
       parking_(options.space_wait),
       finish_proofs_{volume} {
@@ -211,10 +211,11 @@ void FuseSession::serve_in_turn(MutableBytes request) {
   }
 }
 
-// The kernel does not say who closes a file for the last time.
+// The kernel does not say who closes a file for the last time, nor whose mapping it writes back.
 uid_t FuseSession::user_of_request(Bytes request) {
   if (const auto handle = released_handle(request)) return volume_.opener_of(HandleId{*handle});
   const auto header = load<fuse_in_header>(request);
+  if (header.pid == 0) return kUnknownUser;
   return requesters_.user_lately(header.uid, static_cast<pid_t>(header.pid));
 }
 

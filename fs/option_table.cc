@@ -381,7 +381,7 @@ std::vector<OptionSpec> daemon_options() {
        .kind = OptionKind::kCount,
        .value = "N",
        .fallback = "8",
-       .help = "threads that receive requests; one user's take half of them at most",
+       .help = "threads that receive requests; one user's but root's take half of them at most",
        .set = set_threads,
        .show = [](const O& o) { return std::to_string(o.threads); },
        .range = kReceiveThreads},

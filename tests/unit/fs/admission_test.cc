@@ -10,7 +10,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr uid_t kA = 1, kB = 2, kC = 3;
+constexpr uid_t kA = 1, kB = 2, kC = 3, kTrusted = 4;
 
 bool admit(Admission& admission, uid_t user, std::string_view request = "r") {
   return admission.admit(user, as_bytes(request));
@@ -21,13 +21,13 @@ std::string kept(const std::optional<Admission::Request>& request) {
 }
 
 TEST(Admission, OneUserHasHalfOfTheThreads) {
-  Admission admission(8);
+  Admission admission(8, kTrusted);
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(admit(admission, kA));
   EXPECT_FALSE(admit(admission, kA));
 }
 
 TEST(Admission, EachFurtherUserHasHalfOfTheRest) {
-  Admission admission(8);
+  Admission admission(8, kTrusted);
   for (int i = 0; i < 5; ++i) admit(admission, kA);
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(admit(admission, kB));
   EXPECT_FALSE(admit(admission, kB));
@@ -35,8 +35,16 @@ TEST(Admission, EachFurtherUserHasHalfOfTheRest) {
   EXPECT_FALSE(admit(admission, kC));
 }
 
+TEST(Admission, RootAndTheDaemonsOwnerMayHaveAllThreads) {
+  Admission admission(4, kTrusted);
+  EXPECT_TRUE(admit(admission, kTrusted));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(admit(admission, 0));
+  EXPECT_FALSE(admit(admission, kA, "a"));
+  EXPECT_EQ(kept(admission.served(0)), "a");
+}
+
 TEST(Admission, OneThreadServesEveryone) {
-  Admission admission(1);
+  Admission admission(1, kTrusted);
   EXPECT_TRUE(admit(admission, kA));
   EXPECT_FALSE(admit(admission, kB, "b"));
   EXPECT_EQ(kept(admission.served(kA)), "b");
@@ -45,7 +53,7 @@ TEST(Admission, OneThreadServesEveryone) {
 }
 
 TEST(Admission, WhatIsKeptComesInOrder) {
-  Admission admission(2);
+  Admission admission(2, kTrusted);
   EXPECT_TRUE(admit(admission, kA));
   EXPECT_FALSE(admit(admission, kA, "a1"));
   EXPECT_FALSE(admit(admission, kA, "a2"));
@@ -57,7 +65,7 @@ TEST(Admission, WhatIsKeptComesInOrder) {
 }
 
 TEST(Admission, ANewRequestDoesNotPassAKeptOne) {
-  Admission admission(4);
+  Admission admission(4, kTrusted);
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(admit(admission, kA));
   EXPECT_TRUE(admit(admission, kB));
   EXPECT_FALSE(admit(admission, kA, "a1"));
@@ -68,7 +76,7 @@ TEST(Admission, ANewRequestDoesNotPassAKeptOne) {
 }
 
 TEST(Admission, WhatIsTooMuchToKeepIsServed) {
-  Admission admission(2);
+  Admission admission(2, kTrusted);
   const std::vector<std::byte> large(Admission::kKeptOfUser / 2);
   EXPECT_TRUE(admission.admit(kA, large));
   EXPECT_FALSE(admission.admit(kA, large));
@@ -81,11 +89,11 @@ TEST(Admission, WhatIsTooMuchToKeepIsServed) {
 TEST(Admission, EveryRequestIsServedOnce) {
   constexpr unsigned kThreads = 6;
   constexpr int kRequests = 3000;
-  Admission admission(kThreads);
+  Admission admission(kThreads, kTrusted);
   std::atomic<int> served{0};
   std::vector<std::jthread> threads;
   for (unsigned i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&, user = static_cast<uid_t>(i % 2)] {
+    threads.emplace_back([&, user = static_cast<uid_t>(1 + i % 2)] {
       for (int request = 0; request < kRequests; ++request) {
         if (!admit(admission, user)) continue;
         ++served;
