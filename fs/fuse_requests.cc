@@ -15,7 +15,6 @@ namespace {
 
 // Newer than the linux/fuse.h of some distributions.
 constexpr std::uint32_t kTmpfile = 51;
-constexpr std::uint32_t kStatx = 52;
 
 constexpr std::array<std::pair<std::uint32_t, std::string_view>, 45> kNames{{
     {FUSE_LOOKUP, "LOOKUP"},

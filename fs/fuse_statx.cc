@@ -10,12 +10,10 @@
 
 #include "fs/fuse_file_ops.h"
 #include "fs/fuse_reply.h"
+#include "fs/fuse_requests.h"
 
 namespace spillfs::fs {
 namespace {
-
-// As in linux/fuse.h, which is older on some distributions.
-constexpr std::uint32_t kStatx = 52;
 
 struct Time {
   std::int64_t seconds;

@@ -9,21 +9,18 @@
 #include "storage/base/checksum.h"
 
 namespace spillfs::storage {
-namespace {
-
-struct FreeState {
-  void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-};
-
-}  // namespace
 
 struct ChunkSummer::State {
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+
   State() : hash(XXH3_createState()) {
     if (hash == nullptr) throw std::bad_alloc();
     XXH3_64bits_reset(hash.get());
   }
 
-  std::unique_ptr<XXH3_state_t, FreeState> hash;
+  std::unique_ptr<XXH3_state_t, Free> hash;
   std::uint64_t in_chunk = 0;       // bytes of the chunk that is not full yet
   std::vector<std::uint64_t> full;  // sums of the chunks before it
 };
