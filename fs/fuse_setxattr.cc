@@ -9,7 +9,7 @@ namespace spillfs::fs {
 
 SetGid take_setxattr_flags(MutableBytes& request, const KernelFeatures& features) {
   constexpr std::size_t kKept = sizeof(fuse_in_header) + FUSE_COMPAT_SETXATTR_IN_SIZE;
-  constexpr std::size_t kTaken = sizeof(fuse_setxattr_in) - FUSE_COMPAT_SETXATTR_IN_SIZE;
+  constexpr std::uint32_t kTaken = sizeof(fuse_setxattr_in) - FUSE_COMPAT_SETXATTR_IN_SIZE;
   if (!features.long_setxattr || request.size() < kKept + kTaken) return SetGid::kStays;
   auto header = load<fuse_in_header>(request);
   if (header.opcode != FUSE_SETXATTR) return SetGid::kStays;
