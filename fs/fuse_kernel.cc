@@ -184,7 +184,8 @@ KernelFeatures features_of(Bytes init, FeatureSet without) {
   const fuse_init_in agreed = init_in(init);
   return {.minor = agreed.minor,
           .on = agreed_features(agreed, without),
-          .long_setxattr = (agreed.flags & FUSE_SETXATTR_EXT) != 0};
+          .long_setxattr = (agreed.flags & FUSE_SETXATTR_EXT) != 0,
+          .maps_ids = (offered_flags(agreed) & kAllowIdmap) != 0};
 }
 
 std::string describe(const KernelFeatures& features) {

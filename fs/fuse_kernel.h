@@ -34,6 +34,8 @@ struct KernelFeatures {
   std::uint32_t minor = 0;  // of the protocol 7.x
   FeatureSet on;
   bool long_setxattr = false;  // with flags: fs/fuse_setxattr.h
+  // Requests have the ids of what is made, whatever a reload has left out since.
+  bool maps_ids = false;
 };
 KernelFeatures features_of(Bytes init, FeatureSet without);
 // "protocol 7.45, on: large_requests…, off: none", for status and --version.

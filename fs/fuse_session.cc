@@ -62,8 +62,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
     : fuse_(std::move(fuse)),
       options_(options),
       volume_(volume),
-      requesters_(options.features.on.has(Feature::kIdmappedMounts) ? RequestIds::kOfWhatIsMade
-                                                                    : RequestIds::kOfWhoAsks),
+      requesters_(options.features.maps_ids ? RequestIds::kOfWhatIsMade : RequestIds::kOfWhoAsks),
       admission_(options.threads, ::geteuid()),
       finish_syncs_{volume},
       parking_(options.space_wait),

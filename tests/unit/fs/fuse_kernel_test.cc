@@ -26,11 +26,13 @@ std::vector<std::byte> request(std::uint32_t opcode, const Body& body, std::stri
   return bytes;
 }
 
-std::vector<std::byte> init_of(std::uint32_t flags) {
+std::vector<std::byte> init_of(std::uint32_t flags, std::uint32_t flags2 = 0,
+                               std::uint32_t minor = 45) {
   fuse_init_in init{};
   init.major = FUSE_KERNEL_VERSION;
-  init.minor = 45;
+  init.minor = minor;
   init.flags = flags;
+  init.flags2 = flags2;
   return request(FUSE_INIT, init);
 }
 
@@ -86,6 +88,25 @@ TEST(FuseKernel, AnEarlierProgramAgreedToNoMoreThanItKnew) {
   std::vector<std::byte> none;
   leave_what_version_1_agreed(none);
   EXPECT_TRUE(none.empty());
+}
+
+// The kernel goes on leaving ids out, though a reload has the feature no more.
+TEST(FuseKernel, IdsStayMappedOnceThatIsAgreed) {
+  constexpr std::uint32_t kAllowIdmap = 1U << 8;  // in flags2
+  const auto without = *parse_features("idmapped_mounts");
+  const auto mapped = features_of(init_of(FUSE_INIT_EXT, kAllowIdmap), without);
+  EXPECT_FALSE(mapped.on.has(Feature::kIdmappedMounts));
+  EXPECT_TRUE(mapped.maps_ids);
+  EXPECT_FALSE(features_of(init_of(FUSE_INIT_EXT), {}).maps_ids);
+  auto earlier = init_of(FUSE_INIT_EXT, kAllowIdmap);
+  leave_what_version_1_agreed(earlier);
+  EXPECT_FALSE(features_of(earlier, {}).maps_ids);
+}
+
+TEST(FuseKernel, BirthTimesCameWithAVersion) {
+  EXPECT_FALSE(features_of(init_of(0, 0, 38), {}).on.has(Feature::kBirthTime));
+  EXPECT_TRUE(features_of(init_of(0, 0, 39), {}).on.has(Feature::kBirthTime));
+  EXPECT_FALSE(features_of(init_of(0), *parse_features("birth_time")).on.has(Feature::kBirthTime));
 }
 
 fuse_setxattr_in setxattr_in(std::uint32_t flags) {
