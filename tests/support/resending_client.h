@@ -99,7 +99,8 @@ class Client {
     return once([&] { return volume_.unlink(kRootInode, name, request_); });
   }
   Result<> rename(const std::string& from, const std::string& to) {
-    return once([&] { return volume_.rename(kRootInode, from, kRootInode, to, 0, request_); });
+    return once(
+        [&] { return volume_.rename(kRootInode, from, kRootInode, to, 0, {.request = request_}); });
   }
   Result<> link(const std::string& from, const std::string& to) {
     return once([&]() -> Result<> {
