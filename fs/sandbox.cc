@@ -113,7 +113,7 @@ void add_device_calls(Filter& filter) {
   };
   for (const std::uint64_t request : device_calls()) allow(request);
   for (const std::uint64_t request : thread_calls()) allow(request);
-  for (const unsigned request : {FIONBIO, FIONREAD, TCGETS}) allow(request);
+  for (const int request : {FIONBIO, FIONREAD, TCGETS}) allow(static_cast<std::uint64_t>(request));
   for (const std::uint64_t request : {FS_IOC_GETVERSION, FS_IOC_GETFLAGS}) allow(request);
 }
 
