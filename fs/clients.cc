@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "fs/process_status.h"
+
 namespace spillfs::fs {
 namespace {
 
@@ -20,13 +22,9 @@ std::size_t number_of_this_thread() {
 }
 
 // FUSE tells the thread. One that has ended stands for itself.
-pid_t process_of(pid_t thread) {
-  constexpr std::string_view kGroup = "Tgid:";
-  std::ifstream file(fmt::format("/proc/{}/status", thread));
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(kGroup)) return std::stoi(line.substr(kGroup.size()));
-  }
-  return thread;
+pid_t process_or_thread(pid_t thread) {
+  const pid_t process = process_of(thread);
+  return process == 0 ? thread : process;
 }
 
 std::string command_of(pid_t process) {
@@ -86,7 +84,7 @@ std::vector<Clients::Client> Clients::busiest() {
 std::string clients_text(Clients& clients) {
   std::map<pid_t, Clients::Client> processes;
   for (const Clients::Client& thread : clients.busiest()) {
-    Clients::Client& sum = processes[process_of(thread.process)];
+    Clients::Client& sum = processes[process_or_thread(thread.process)];
     sum.requests += thread.requests;
     sum.surplus += thread.surplus;
   }

@@ -8,12 +8,12 @@
 
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
+#include <vector>
 
 #include "fs/descriptor_info.h"
+#include "fs/process_status.h"
 
 namespace spillfs::fs {
 namespace {
@@ -22,32 +22,16 @@ namespace files = std::filesystem;
 
 constexpr std::string_view kProgram = "spillfs";  // what the name of each version begins with
 
-// The rest of a line of /proc/PID/status.
-std::string status_line(pid_t process, std::string_view key) {
-  std::ifstream status(fmt::format("/proc/{}/status", process));
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return line.substr(key.size());
-  }
-  return {};
-}
-
 // Real, effective, saved and of the file system: of a program that is set-uid they differ.
 bool is_users(pid_t process, uid_t user) {
-  std::istringstream ids(status_line(process, "Uid:"));
-  unsigned count = 0;
-  for (uid_t id = 0; ids >> id; ++count) {
-    if (id != user) return false;
-  }
-  return count == 4;
+  return ProcessStatus(process).numbers("Uid") == std::vector<std::uint64_t>(4, user);
 }
 
 bool is_spillfs(pid_t process) {
   std::error_code error;
   const auto program = files::read_symlink(fmt::format("/proc/{}/exe", process), error);
   if (!error) return program.filename().string().starts_with(kProgram);
-  std::istringstream name(status_line(process, "Name:"));
-  std::string word;
-  return name >> word && word.starts_with(kProgram);
+  return ProcessStatus(process).line("Name").starts_with(kProgram);
 }
 
 // Whether it holds the mount's connection. Where that is not for us to see, or the kernel does not

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/privileges.h"
 
-#include <fmt/format.h>
 #include <linux/capability.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
-#include <string>
 #include <vector>
+
+#include "fs/process_status.h"
 
 namespace spillfs::fs {
 namespace {
@@ -19,7 +17,7 @@ struct Credentials {
   std::vector<gid_t> groups;
   std::uint64_t capabilities = 0;
 
-  // Of the machine: in a namespace of its own a process has capabilities and is not root here.
+  // A process in a user namespace of its own has capabilities, but is not root of the machine.
   [[nodiscard]] bool may_set_ids() const {
     return user == 0 && (capabilities >> CAP_FSETID & 1) != 0;
   }
@@ -29,21 +27,16 @@ struct Credentials {
 // tell.
 Credentials credentials_of(pid_t thread) {
   Credentials found;
-  if (thread <= 0) return found;
-  std::ifstream status(fmt::format("/proc/{}/status", thread));
-  for (std::string line; std::getline(status, line);) {
-    std::istringstream words(line);
-    std::string key;
-    words >> key;
-    if (key == "CapEff:") words >> std::hex >> found.capabilities;
-    if (key != "Uid:" && key != "Gid:" && key != "Groups:") continue;
-    std::vector<std::uint32_t> ids;
-    for (std::uint32_t id = 0; words >> id;) ids.push_back(id);
-    if (ids.empty()) continue;
-    if (key == "Uid:") found.user = ids.back();
-    if (key == "Gid:") found.groups.push_back(ids.back());
-    if (key == "Groups:") found.groups.insert(found.groups.end(), ids.begin(), ids.end());
+  const ProcessStatus status(thread);
+  const auto users = status.numbers("Uid");
+  const auto groups = status.numbers("Gid");
+  if (users.empty() || groups.empty()) return found;
+  found.user = static_cast<uid_t>(users.back());
+  found.groups.push_back(static_cast<gid_t>(groups.back()));
+  for (const std::uint64_t group : status.numbers("Groups")) {
+    found.groups.push_back(static_cast<gid_t>(group));
   }
+  found.capabilities = status.number("CapEff", 16).value_or(0);
   return found;
 }
 

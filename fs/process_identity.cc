@@ -9,13 +9,12 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <system_error>
 
 #include "fs/namespaces.h"
+#include "fs/process_status.h"
 
 namespace spillfs::fs {
 namespace {
@@ -71,17 +70,6 @@ class Stat {
   std::vector<std::string> words_;  // from the state on
 };
 
-// 0 when it is gone.
-pid_t process_of(pid_t thread) {
-  std::ifstream status(fmt::format("/proc/{}/status", thread));
-  for (std::string key; status >> key;) {
-    pid_t value = 0;
-    if (key == "Tgid:" && status >> value) return value;
-    std::getline(status, key);
-  }
-  return 0;
-}
-
 nlohmann::json json_of(const Process& process) {
   return {{"pid", process.pid}, {"start", process.start}, {"name", process.name}};
 }
@@ -89,12 +77,9 @@ nlohmann::json json_of(const Process& process) {
 }  // namespace
 
 Machine this_machine(Boot boot) {
-  // A /proc of another namespace has us under another number, or not at all.
-  std::error_code none;
-  const bool ours = std::filesystem::read_symlink("/proc/self", none) == std::to_string(::getpid());
   const auto clock = boot_clock_offset();
   return {.boot = std::move(boot),
-          .pid_namespace = ours && clock ? own_namespaces().pids : 0,
+          .pid_namespace = proc_is_ours() && clock ? own_namespaces().pids : 0,
           .clock = clock.value_or(std::chrono::nanoseconds(0))};
 }
 

@@ -7,26 +7,20 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "fs/process_status.h"
+
 namespace spillfs::fs {
 
 std::optional<ProcessRights> rights_of(pid_t process) {
-  std::ifstream status(fmt::format("/proc/{}/status", process));
+  const ProcessStatus status(process);
+  const auto capabilities = status.number("CapEff", 16);
+  if (!capabilities) return std::nullopt;
   ProcessRights rights;
-  bool known = false;
-  for (std::string key; status >> key; std::getline(status, key)) {
-    std::uint64_t value = 0;
-    if (key == "CapEff:" && status >> std::hex >> value) {
-      rights.capabilities = CapabilitySet::of_bits(value);
-      known = true;
-    }
-    if (key == "CapBnd:" && status >> std::hex >> value) {
-      rights.bounds = CapabilitySet::of_bits(value);
-    }
-    if (key == "NoNewPrivs:" && status >> value) rights.no_new_privileges = value != 0;
-    if (key == "Seccomp:" && status >> value) rights.filtered = value != 0;
-  }
+  rights.capabilities = CapabilitySet::of_bits(*capabilities);
+  rights.bounds = CapabilitySet::of_bits(status.number("CapBnd", 16).value_or(0));
+  rights.no_new_privileges = status.number("NoNewPrivs").value_or(0) != 0;
+  rights.filtered = status.number("Seccomp").value_or(0) != 0;
   std::ifstream(fmt::format("/proc/{}/oom_score_adj", process)) >> rights.oom_score_adj;
-  if (!known) return std::nullopt;
   return rights;
 }
 

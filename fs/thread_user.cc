@@ -2,19 +2,13 @@
 #include "fs/thread_user.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <charconv>
 #include <cstdint>
-#include <filesystem>
-#include <string>
-#include <string_view>
-#include <system_error>
 
+#include "fs/process_status.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -42,36 +36,15 @@ std::optional<uid_t> from_pidfd(pid_t thread) {
   return info.fsuid;
 }
 
-bool is_own_proc() {
-  std::error_code none;
-  return std::filesystem::read_symlink("/proc/self", none) == std::to_string(::getpid());
-}
-
 }  // namespace
 
-// Of /proc/PID/status, whose line "Uid:" has four numbers; the last is for files. That of a thread
-// which is not dumpable is root's file and says the same.
+// "Uid:" has four numbers; the last is for files. A thread that is not dumpable has a status that
+// is root's file, and says the same.
 std::optional<uid_t> user_by_proc(pid_t thread) {
-  // That of another process namespace has other threads under the same numbers.
-  static const bool ours = is_own_proc();
-  if (!ours) return std::nullopt;
-  const Fd file(::open(fmt::format("/proc/{}/status", thread).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return std::nullopt;
-  std::array<char, 4096> bytes{};
-  const ssize_t got = ::read(file.get(), bytes.data(), bytes.size());
-  std::string_view text(bytes.data(), got < 0 ? 0 : static_cast<std::size_t>(got));
-  constexpr std::string_view kLine = "\nUid:";
-  const std::size_t at = text.find(kLine);
-  if (at == std::string_view::npos) return std::nullopt;
-  text = text.substr(at + kLine.size());
-  text = text.substr(0, text.find('\n'));
-  const std::size_t last = text.rfind('\t');
-  if (last == std::string_view::npos) return std::nullopt;
-  text = text.substr(last + 1);
-  uid_t user = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), user);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return user;
+  static const bool ours = proc_is_ours();
+  const auto ids = ours ? ProcessStatus(thread).numbers("Uid") : std::vector<std::uint64_t>();
+  if (ids.empty()) return std::nullopt;
+  return static_cast<uid_t>(ids.back());
 }
 
 std::optional<uid_t> user_of_thread(pid_t thread) {
