@@ -20,12 +20,6 @@ namespace {
 
 constexpr std::size_t kLongestRequest = 4096;  // bytes
 
-nlohmann::json last_line(const std::string& error = {}) {
-  nlohmann::json line{{"done", true}};
-  if (!error.empty()) line["error"] = error;
-  return line;
-}
-
 class Visitor : public ReapVisitor {
  public:
   Visitor(ReapTree& tree, const ReapRules& rules, ReapReport& report, std::stop_token stop)
@@ -55,32 +49,6 @@ class Visitor : public ReapVisitor {
   const std::stop_token stop_;
 };
 
-// A request, once it was written, and its answer.
-class Desk : public ControlReader {
- public:
-  explicit Desk(ReapService& service) : service_(service) {}
-  ~Desk() override {
-    if (report_ != nullptr) report_->abandon();
-  }
-
-  Result<std::size_t> read(MutableBytes into, std::uint64_t offset) override {
-    if (report_ == nullptr) return 0;
-    return report_->read(into, offset);
-  }
-  Result<> write(Bytes from) override {
-    if (report_ != nullptr) return fail(EINVAL, "one request for each open");
-    if (from.size() > kLongestRequest) return fail(EINVAL, "the request is too long");
-    const std::string_view text(reinterpret_cast<const char*>(from.data()), from.size());
-    const ReapRequest request = SPILLFS_TRY(parse_reap_request(text));
-    report_ = SPILLFS_TRY(service_.ask(request));
-    return {};
-  }
-
- private:
-  ReapService& service_;
-  std::shared_ptr<ReapReport> report_;
-};
-
 }  // namespace
 
 std::string to_text(const ReapRequest& request) {
@@ -93,6 +61,7 @@ std::string to_text(const ReapRequest& request) {
 }
 
 Result<ReapRequest> parse_reap_request(std::string_view text) {
+  if (text.size() > kLongestRequest) return fail(EINVAL, "the request is too long");
   try {
     const auto json = nlohmann::json::parse(text);
     const auto& view = json.at("view");
@@ -113,15 +82,20 @@ ReapService::ReapService(Volume& volume, Machine machine)
 
 ReapService::~ReapService() { stop(); }
 
-std::unique_ptr<ControlReader> ReapService::open() { return std::make_unique<Desk>(*this); }
+std::unique_ptr<ControlReader> ReapService::open() {
+  return std::make_unique<ReportDesk>(
+      [this](std::string_view text) -> Result<std::shared_ptr<JsonReport>> {
+        return SPILLFS_TRY(ask(SPILLFS_TRY(parse_reap_request(text))));
+      });
+}
 
 Result<std::shared_ptr<ReapReport>> ReapService::ask(const ReapRequest& request) {
   auto report = std::make_shared<ReapReport>(request);
   if (const std::string other = differences(request.view, view_); !other.empty()) {
-    report->add(last_line(fmt::format(
+    report->finish(fmt::format(
         "this process has another view of the machine than the daemon (of its {}): run 'spillfs "
         "reap' where the daemon runs, outside of containers",
-        other)));
+        other));
     return report;
   }
   MutexLock lock(mutex_);
@@ -166,7 +140,7 @@ void ReapService::search(ReapReport& report, const std::stop_token& stop) {
   VolumeTree tree(volume_);
   Visitor visitor(tree, rules, report, stop);
   find_orphans(tree, rules, visitor);
-  report.add(last_line(stop.stop_requested() ? "the mount ends" : ""));
+  report.finish(stop.stop_requested() ? "the mount ends" : "");
 }
 
 }  // namespace spillfs::fs

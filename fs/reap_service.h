@@ -15,7 +15,6 @@
 // for no request of the mount's.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -48,13 +47,9 @@ class ReapReport : public JsonReport {
   explicit ReapReport(const ReapRequest& request) : request_(request) {}
 
   [[nodiscard]] const ReapRequest& request() const { return request_; }
-  // Its reader has closed it.
-  void abandon() { abandoned_ = true; }
-  [[nodiscard]] bool is_abandoned() const { return abandoned_; }
 
  private:
   const ReapRequest request_;
-  std::atomic<bool> abandoned_{false};
 };
 
 class ReapService {

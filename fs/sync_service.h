@@ -2,8 +2,8 @@
 // Brings everything that a mount has taken to disk, as .spillfs/sync is asked to: the kernel passes
 // no syncfs(2) on to a mount of this kind.
 //
-// Whoever may use the mount may ask, as for sync(2). "sync" in a single write is the request; once
-// all that had been written before is on disk, or has failed, the answer is a line:
+// Every user of the mount may ask, as for sync(2). The request is "sync" in a single write. The
+// answer is a line, once all that had been written before is on disk, or has failed:
 //   {"done":true} or {"done":true,"error":"…"}
 // All who ask while one sync is under way share the next.
 //
