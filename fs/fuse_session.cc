@@ -214,7 +214,6 @@ void FuseSession::serve_in_turn(MutableBytes request) {
 uid_t FuseSession::user_of_request(Bytes request) {
   if (const auto handle = released_handle(request)) return volume_.opener_of(HandleId{*handle});
   const auto header = load<fuse_in_header>(request);
-  if (header.pid == 0) return kUnknownUser;
   return requesters_.user_lately(header.uid, static_cast<pid_t>(header.pid));
 }
 

@@ -28,8 +28,8 @@ uid_t Requesters::user(uid_t told, pid_t thread) const {
 }
 
 uid_t Requesters::user_lately(uid_t told, pid_t thread) const {
-  if (ids_ == RequestIds::kOfWhoAsks) return told;
   if (thread <= 0) return kUnknownUser;
+  if (ids_ == RequestIds::kOfWhoAsks) return told;
   thread_local std::array<Known, kKept> known;
   Known& place = known.at(static_cast<std::size_t>(thread) % kKept);
   const auto now = Clock::now();

@@ -27,7 +27,8 @@ class Requesters {
   [[nodiscard]] RequestIds ids() const { return ids_; }
   // `told` and `thread` are the uid and pid of a request, whose answer the thread waits for.
   [[nodiscard]] uid_t user(uid_t told, pid_t thread) const;
-  // The same in less time, but it may be the user of a second ago: for turns, not for rights.
+  // The same in less time, but it may be the user of a second ago: for turns, not for rights. What
+  // the kernel sends by itself, as a mapping's pages, has no thread: kUnknownUser.
   [[nodiscard]] uid_t user_lately(uid_t told, pid_t thread) const;
 
  private:

@@ -58,6 +58,7 @@ TEST(Requesters, AreToldWhereNothingIsMapped) {
   const Requesters requesters(RequestIds::kOfWhoAsks);
   EXPECT_EQ(requesters.user(77, kNoThread), 77);
   EXPECT_EQ(requesters.user_lately(77, kNoThread), 77);
+  EXPECT_EQ(requesters.user_lately(77, 0), kUnknownUser) << "the kernel asks by itself";
 }
 
 TEST(Requesters, SayWhoTheyAreWhereIdsAreMapped) {
