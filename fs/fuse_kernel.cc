@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "fs/fuse_requests.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -24,7 +25,6 @@ constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
 constexpr std::uint64_t kAllowIdmap = std::uint64_t{1} << 40;  // 7.41; needs default_permissions
 constexpr std::uint64_t kSentAgain = std::uint64_t{1} << 63;   // FUSE_UNIQUE_RESEND, 7.40
 constexpr int kNotifyResend = 7;                               // FUSE_NOTIFY_RESEND, 7.40
-constexpr std::uint32_t kTmpfile = 51;
 struct BackingMap {
   std::int32_t fd;
   std::uint32_t flags;

@@ -13,9 +13,6 @@
 namespace spillfs::fs {
 namespace {
 
-// Newer than the linux/fuse.h of some distributions.
-constexpr std::uint32_t kTmpfile = 51;
-
 constexpr std::array<std::pair<std::uint32_t, std::string_view>, 45> kNames{{
     {FUSE_LOOKUP, "LOOKUP"},
     {FUSE_FORGET, "FORGET"},
