@@ -44,10 +44,7 @@ ExitCode tell_end(const nlohmann::json& line, Streams streams) {
 
 ExitCode run_scrub(const ScrubCommand& command, Streams streams) {
   const auto mount = trusted_mount(command.mountpoint);
-  if (!mount) {
-    const bool none = mount.error().code == EINVAL;
-    return report(mount.error(), none ? kExitMountpoint : kExitSystem, streams);
-  }
+  if (!mount) return report(mount.error(), exit_code_untrusted(mount.error()), streams);
   const std::string name = mount->path() + "/.spillfs/scrub";
   Fd file(::openat(mount->root(), ".spillfs/scrub", O_RDONLY | O_CLOEXEC));
   if (!file && (errno == EACCES || errno == EPERM)) {

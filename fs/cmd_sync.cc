@@ -57,10 +57,7 @@ ExitCode not_asked(const Error& error, const PinnedMount& mount, Streams streams
 
 ExitCode run_sync(const SyncCommand& command, Streams streams) {
   const auto mount = trusted_mount(command.mountpoint);
-  if (!mount) {
-    const bool none = mount.error().code == EINVAL;
-    return report(mount.error(), none ? kExitMountpoint : kExitSystem, streams);
-  }
+  if (!mount) return report(mount.error(), exit_code_untrusted(mount.error()), streams);
   const Fd root(::openat(mount->root(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // What is mapped and changed is in the kernel's memory still.
   if (!root || ::syncfs(root.get()) != 0) {

@@ -86,4 +86,8 @@ Result<PinnedMount> trusted_mount(const std::string& mountpoint) {
                                  mount->owner()));
 }
 
+ExitCode exit_code_untrusted(const Error& error) {
+  return error.code == EINVAL ? kExitMountpoint : kExitSystem;
+}
+
 }  // namespace spillfs::fs

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "fs/exit_codes.h"
 #include "fs/pinned_mount.h"
 #include "storage/base/result.h"
 
@@ -28,5 +29,7 @@ nlohmann::json read_status(const PinnedMount& mount);
 // For what acts on a mount's word, or waits for it: EPERM, with a sentence, for a mount of another
 // user than root or this one.
 Result<PinnedMount> trusted_mount(const std::string& mountpoint);
+// How a verb ends for which there was none.
+ExitCode exit_code_untrusted(const Error& error);
 
 }  // namespace spillfs::fs
