@@ -296,12 +296,13 @@ void op_removexattr(fuse_req_t req, fuse_ino_t id, const char* name) {
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                fuse_file_info* file) {
-  const auto create = [=, text = std::string(name), caller = opener_of(req), flags = file->flags,
+  const Caller caller = opener_of(req);
+  const auto create = [=, text = std::string(name), flags = file->flags,
                        &volume = volume_of(req)](RequestId) -> Result<Opened> {
     if (ControlFiles::owns(InodeId{parent}, text)) return refused();
     return volume.create(InodeId{parent}, text, mode, flags, caller);
   };
-  const auto open_made = [caller = opener_of(req), flags = file->flags,
+  const auto open_made = [caller, flags = file->flags,
                           &volume = volume_of(req)](InodeId made) -> Result<Opened> {
     return volume.open_file(made, flags & ~(O_CREAT | O_EXCL | O_TRUNC), caller);
   };
