@@ -37,6 +37,17 @@ class InodeAclsTest : public testing::Test {
     auto change = SPILLFS_TRY(acls_.set(inode, name, acl, set_gid));
     return index_.commit({.put_inodes = {inode}, .xattrs = {std::move(change)}});
   }
+  // What is made in `folder`, with the xattrs that it gets.
+  struct Made {
+    index::Inode inode;
+    std::vector<index::Batch::XattrChange> xattrs;
+  };
+  Made make_in(const index::Inode& folder, std::uint32_t umask, std::uint32_t mode) {
+    index::Inode made = inode(mode);
+    index::Batch batch;
+    EXPECT_TRUE(acls_.inherit(folder, umask, made, batch));
+    return {.inode = made, .xattrs = batch.xattrs};
+  }
   std::string get(const index::Inode& inode, std::string_view name) {
     return index_.xattr(inode.id, name).value_or("");
   }
@@ -106,50 +117,40 @@ TEST_F(InodeAclsTest, WhatIsMadeHasTheDirectorysDefault) {
   index::Inode folder = inode(S_IFDIR | 0755);
   ASSERT_TRUE(set(folder, kDefaultAcl, kShared));
 
-  index::Inode file = inode(S_IFREG | 0644);
-  index::Batch batch;
-  ASSERT_TRUE(acls_.inherit(folder, 0077, file, batch));
-  EXPECT_EQ(file.mode, S_IFREG | 0640U) << "the umask does not count";
-  ASSERT_EQ(batch.xattrs.size(), 1U);
-  EXPECT_EQ(batch.xattrs[0].name, kAccessAcl);
-  EXPECT_EQ(batch.xattrs[0].value, value({{1, 6}, {2, 7, 4001}, {4, 5}, {16, 4}, {32, 0}}));
-  EXPECT_TRUE(file.has_xattrs);
-  EXPECT_EQ(file.metadata, xattr_charge(kAccessAcl, kShared.size()));
+  const Made file = make_in(folder, 0077, S_IFREG | 0644);
+  EXPECT_EQ(file.inode.mode, S_IFREG | 0640U) << "the umask does not count";
+  ASSERT_EQ(file.xattrs.size(), 1U);
+  EXPECT_EQ(file.xattrs[0].name, kAccessAcl);
+  EXPECT_EQ(file.xattrs[0].value, value({{1, 6}, {2, 7, 4001}, {4, 5}, {16, 4}, {32, 0}}));
+  EXPECT_TRUE(file.inode.has_xattrs);
+  EXPECT_EQ(file.inode.metadata, xattr_charge(kAccessAcl, kShared.size()));
 
-  index::Inode inner = inode(S_IFDIR | 0777);
-  index::Batch of_inner;
-  ASSERT_TRUE(acls_.inherit(folder, 0077, inner, of_inner));
-  EXPECT_EQ(inner.mode, S_IFDIR | 0770U);
-  ASSERT_EQ(of_inner.xattrs.size(), 2U);
-  EXPECT_EQ(of_inner.xattrs[1].name, kDefaultAcl);
-  EXPECT_EQ(of_inner.xattrs[1].value, kShared);
+  const Made inner = make_in(folder, 0077, S_IFDIR | 0777);
+  EXPECT_EQ(inner.inode.mode, S_IFDIR | 0770U);
+  ASSERT_EQ(inner.xattrs.size(), 2U);
+  EXPECT_EQ(inner.xattrs[1].name, kDefaultAcl);
+  EXPECT_EQ(inner.xattrs[1].value, kShared);
 
-  index::Inode link = inode(S_IFLNK | 0777);
-  index::Batch of_link;
-  ASSERT_TRUE(acls_.inherit(folder, 0077, link, of_link));
-  EXPECT_EQ(link.mode, S_IFLNK | 0777U);
-  EXPECT_TRUE(of_link.xattrs.empty());
+  const Made link = make_in(folder, 0077, S_IFLNK | 0777);
+  EXPECT_EQ(link.inode.mode, S_IFLNK | 0777U);
+  EXPECT_TRUE(link.xattrs.empty());
 }
 
 TEST_F(InodeAclsTest, WithoutADefaultTheUmaskCounts) {
   index::Inode folder = inode(S_IFDIR | 0755);
   ASSERT_TRUE(set(folder, kAccessAcl, kShared));
-  index::Inode file = inode(S_IFREG | 06666);
-  index::Batch batch;
-  ASSERT_TRUE(acls_.inherit(folder, 0027, file, batch));
-  EXPECT_EQ(file.mode, S_IFREG | 06640U);
-  EXPECT_TRUE(batch.xattrs.empty());
+  const Made file = make_in(folder, 0027, S_IFREG | 06666);
+  EXPECT_EQ(file.inode.mode, S_IFREG | 06640U);
+  EXPECT_TRUE(file.xattrs.empty());
 }
 
 TEST_F(InodeAclsTest, ADefaultThatIsOnlyAModeLeavesNoAccessAcl) {
   index::Inode folder = inode(S_IFDIR | 0755);
   ASSERT_TRUE(set(folder, kDefaultAcl, kOnlyMode));
   EXPECT_EQ(get(folder, kDefaultAcl), kOnlyMode);
-  index::Inode file = inode(S_IFREG | 0666);
-  index::Batch batch;
-  ASSERT_TRUE(acls_.inherit(folder, 0077, file, batch));
-  EXPECT_EQ(file.mode, S_IFREG | 0640U);
-  EXPECT_TRUE(batch.xattrs.empty());
+  const Made file = make_in(folder, 0077, S_IFREG | 0666);
+  EXPECT_EQ(file.inode.mode, S_IFREG | 0640U);
+  EXPECT_TRUE(file.xattrs.empty());
 }
 
 TEST_F(InodeAclsTest, WhoKnowsNothingOfItGivesTheGroupNoMore) {
