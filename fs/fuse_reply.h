@@ -26,8 +26,8 @@ struct Doing {
 int errno_of(const Error& error);
 // Logs it, and says what the kernel is told.
 int log_error(Volume& volume, Doing doing, const Error& error);
-// Of a request that libfuse does not know: `error` is an errno, or 0 with the answer in `body`.
-// False when the kernel no longer waits for it.
+// Answers a request that libfuse does not know: `error` is an errno, or 0 with the answer in
+// `body`. False when the kernel no longer waits for it.
 bool reply_raw(const FuseContext& context, std::uint64_t unique, int error, Bytes body);
 // Replies the errno and logs it once.
 void reply_error(fuse_req_t request, Doing doing, const Error& error);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a file loses when its bytes are changed: set-uid and set-gid, so that nobody has another's
-// program do what he likes with that other's rights. The rule is Linux's for every way bytes
-// change; who has no right to keep them, the kernel says with the request (fs/fuse_kernel.h).
+// A file whose bytes are changed loses set-uid and set-gid, so that no user can make another user's
+// program do other things with that user's rights. The rule is Linux's for every way bytes change.
+// The kernel says with the request who has no right to keep them (fs/fuse_kernel.h).
 #pragma once
 
 #include <sys/types.h>
