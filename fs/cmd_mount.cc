@@ -18,6 +18,7 @@
 #include "fs/option_doubts.h"
 #include "fs/options.h"
 #include "fs/service_manager.h"
+#include "fs/store_lock.h"
 #include "fs/supervisor.h"
 #include "storage/base/escaped.h"
 
@@ -70,6 +71,18 @@ std::optional<ExitCode> go_on(const Result<Asked>& asked, Streams streams) {
   return ended ? *ended : report(ended.error(), kExitSystem, streams);
 }
 
+// Where a mount may be made; once a daemon of the same store that ends has left it.
+Result<std::string> free_mountpoint(const MountRequest& request, const MountOptions& options) {
+  std::vector<std::string> directories = options.data;
+  directories.push_back(request.store);
+  auto mountpoint = check_mountpoint(request.mountpoint, directories);
+  if (mountpoint || mountpoint.error().code != EBUSY) return mountpoint;
+  const auto store =
+      TrustedDirectory::open(request.store, Trust::of_process(options.foreign_store));
+  if (!store || !lock_store_for_reading(*store)) return mountpoint;
+  return check_mountpoint(request.mountpoint, directories);
+}
+
 // Everything but the mount itself: what can be wrong is found before a process is left behind.
 ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request,
                         const MountOptions& options, Streams streams,
@@ -77,9 +90,7 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
   if (auto log = set_up_log({.level = options.log_level}); !log) {
     return report(log.error(), kExitSystem, streams);
   }
-  std::vector<std::string> directories = options.data;
-  directories.push_back(request.store);
-  auto mountpoint = check_mountpoint(request.mountpoint, directories);
+  auto mountpoint = free_mountpoint(request, options);
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
   auto store = Store::open_or_create(request.store, options.data, options.foreign_store);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);

@@ -50,6 +50,14 @@ std::optional<std::uint32_t> number_of(const MountEntry& entry, std::string_view
   return number;
 }
 
+std::vector<MountEntry> read_table(std::ifstream& table) {
+  std::vector<MountEntry> entries;
+  for (std::string line; std::getline(table, line);) {
+    if (auto entry = parse_mount_line(line)) entries.push_back(*std::move(entry));
+  }
+  return entries;
+}
+
 }  // namespace
 
 // proc(5): "36 35 98:0 /root /where options optional… - type source options"
@@ -63,7 +71,8 @@ std::optional<MountEntry> parse_mount_line(const std::string& line) {
                    .root = unescape(words[3]),
                    .where = unescape(words[4]),
                    .options = fmt::format("{},{}", words[5], dash[3]),
-                   .type = dash[1]};
+                   .type = dash[1],
+                   .source = unescape(dash[2])};
   const std::string& id = words[0];
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), entry.id);
   if (error != std::errc()) return std::nullopt;
@@ -71,11 +80,15 @@ std::optional<MountEntry> parse_mount_line(const std::string& line) {
 }
 
 std::vector<MountEntry> mount_table() {
-  std::vector<MountEntry> entries;
   std::ifstream table("/proc/self/mountinfo");
-  for (std::string line; std::getline(table, line);) {
-    if (auto entry = parse_mount_line(line)) entries.push_back(*std::move(entry));
-  }
+  return read_table(table);
+}
+
+std::optional<std::vector<MountEntry>> mount_table_of(pid_t process) {
+  std::ifstream table(fmt::format("/proc/{}/mountinfo", process));
+  if (!table) return std::nullopt;
+  auto entries = read_table(table);
+  if (entries.empty()) return std::nullopt;  // it has ended meanwhile
   return entries;
 }
 

@@ -21,12 +21,15 @@ struct MountEntry {
   std::string where;
   std::string options;  // of the mount and of its file system: "rw,relatime,rw,discard"
   std::string type;     // "ext4"
+  std::string source;   // what who mounted it says that it is of
 };
 
 // A line of /proc/self/mountinfo; none where it is no such line.
 std::optional<MountEntry> parse_mount_line(const std::string& line);
 // In the order they were made: of two on one directory the last is on top.
 std::vector<MountEntry> mount_table();
+// As another process sees it, which may have a table of its own; none where that can't be seen.
+std::optional<std::vector<MountEntry>> mount_table_of(pid_t process);
 
 // Who made a mount of FUSE: the kernel writes that down, not its daemon.
 struct MountOwner {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "fs/store_lock.h"
 #include "storage/file_device.h"
 
 namespace spillfs::fs {
@@ -25,7 +25,6 @@ namespace files = std::filesystem;
 
 constexpr off_t kBallastSize = 16 * static_cast<off_t>(kMiB);
 constexpr const char* kBallast = "ballast";
-constexpr const char* kLock = "lock";
 constexpr std::size_t kLargestStoreFile = 16 * kMiB;
 constexpr mode_t kOwnersFile = 0600;
 constexpr const char* kForeignStore = "foreign_store=yes";  // the option, for sentences
@@ -124,20 +123,17 @@ Result<Store> Store::unlocked(const std::string& path, Foreign foreign, Missing 
 }
 
 Result<> Store::take_lock() {
-  lock_ = SPILLFS_TRY(folder_.open_file(kLock, O_RDWR | O_CREAT));
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
-  if (errno != EWOULDBLOCK) return fail_errno(errno, "lock " + folder_.path_to(kLock));
-  return fail(EBUSY,
-              fmt::format("store {} is in use by another spillfs; unmount it first", path()));
+  lock_ = SPILLFS_TRY(lock_store(folder_));
+  return {};
 }
 
 // What is locked has to be what lies there: who may rename directories could have swapped two.
 Result<> Store::take_lock(Fd lock) {
-  const Fd there = SPILLFS_TRY(folder_.open_file(kLock, O_RDWR));
+  const Fd there = SPILLFS_TRY(folder_.open_file(kLockFile, O_RDWR));
   struct stat held {};
   struct stat found {};
   if (::fstat(lock.get(), &held) != 0 || ::fstat(there.get(), &found) != 0) {
-    return fail_errno(errno, "look at " + folder_.path_to(kLock));
+    return fail_errno(errno, "look at " + folder_.path_to(kLockFile));
   }
   if (held.st_dev != found.st_dev || held.st_ino != found.st_ino) {
     return fail(ESTALE, fmt::format("{} is another store than the one that is mounted; put the "

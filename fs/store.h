@@ -45,7 +45,8 @@ class Store {
  public:
   // Opens the store at `path` and locks it. Where there is none it is made, with `data` as its data
   // directories (none: itself). Errors name what to do:
-  //   EBUSY      another process has it        EPROTO     made by a newer spillfs
+  //   EBUSY      another process has it (one that ends is waited for: fs/store_lock.h)
+  //   EPROTO     made by a newer spillfs
   //   ENOTEMPTY  `path` holds something else, or a data directory another store's segments
   //   EINVAL     it has other data directories than `data`, or `data` names one twice or one that
   //              is not UTF-8

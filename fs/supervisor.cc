@@ -29,6 +29,7 @@
 #include "fs/restart_job.h"
 #include "fs/service_manager.h"
 #include "fs/signal_set.h"
+#include "fs/store_lock.h"
 #include "fs/successor.h"
 #include "fs/worker_process.h"
 
@@ -117,6 +118,7 @@ Result<> Supervisor::start() {
     spdlog::warn("the mount is not on {} any more; it will have to be unmounted by hand",
                  plan_.mountpoint);
   }
+  publish_mount(plan_.store.lock(), plan_.mountpoint, mount_.numbers().device);
   limit_supervisor();
   if (auto started = start_first_worker(); !started) {
     if (auto ended = mount_.end(fuse_); !ended) spdlog::error("{}", describe(ended.error()));
@@ -249,6 +251,7 @@ void Supervisor::stop(int signal) {
   if (signal == SIGTERM && !stopping_ && service_.keeps() && is_being_restarted()) return leave();
   stopping_ = true;
   service_.stopping();
+  publish_end(plan_.store.lock(), "ends, as it was told to", 0);
   if (auto done = mount_.unmount(fuse_.get()); !done) spdlog::error("{}", describe(done.error()));
   worker_.signal(SIGTERM);
 }
@@ -384,6 +387,7 @@ Result<> Supervisor::go_on(const HandOver& what) {
   may_restart_ = true;
   program_ = what.program;
   raise_format();
+  publish_mount(plan_.store.lock(), plan_.mountpoint, mount_.numbers().device);
   if (what.worker > 0) worker_.adopt(what.worker);
   if (!plan_.background) service_.keep(hand_over());
   if (what.worker > 0) return {};

@@ -55,12 +55,17 @@ Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options)
 }
 
 Volume::~Volume() {
+  const auto tell = [this](std::string_view doing) {
+    if (options_.ending) options_.ending(doing);
+  };
+  tell("stops what it does in the background");
   checksummer_.stop();
   stop_syncing();
   reclaimer_.request_stop();
   kick_reclaim();
   if (reclaimer_.joinable()) reclaimer_.join();
   for (const VnodeRef& vnode : vnodes_->all()) {
+    tell("seals what is open");
     ExclusiveLock lock(vnode->mutex);
     if (auto sealed = seal(*vnode); !sealed) {
       spdlog::error("seal inode {} at close: {}", number(vnode->id), describe(sealed.error()));
@@ -71,6 +76,7 @@ Volume::~Volume() {
     spdlog::warn("the open fused segment is trimmed at the next start: {}",
                  describe(sealed.error()));
   }
+  tell("brings everything to the disk");
   if (auto synced = sync_at_end(); !synced) spdlog::warn("sync: {}", describe(synced.error()));
 }
 

@@ -100,6 +100,8 @@ struct VolumeOptions {
   std::function<std::string(pid_t maker, std::string_view runtime)> creator;
   // The signal that a process which closes a file is dying of; 0: none. Not set: never.
   std::function<int(pid_t closer)> dying_of;
+  // Told at the end of the volume what it does, again and again while that goes on. Not set: never.
+  std::function<void(std::string_view doing)> ending;
   BootView boot;  // after another boot, what was not synced is doubtful
 };
 

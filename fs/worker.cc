@@ -39,6 +39,7 @@
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "fs/signal_set.h"
+#include "fs/store_lock.h"
 #include "fs/sync_service.h"
 #include "index/rocksdb_index.h"
 #include "storage/base/pause.h"
@@ -286,6 +287,8 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   IndexRoom room(start.store->index_path(), reserve_for_index(*start.store, start.options));
   VolumeOptions options = volume_options(start.options, std::move(boot), memory, witness);
   options.index_room = [&room] { return room.check(); };
+  EndReport end(start.store->lock());
+  options.ending = [&end](std::string_view doing) { end.tell(doing); };
   const auto volume = SPILLFS_TRY(Volume::open(std::move(parts), std::move(options)));
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
@@ -324,6 +327,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   syncing.start();
   ready();
   session->run();
+  end.tell("answers what is under way");
   syncing.stop();
   reaping.stop();  // it speaks through the session
   return {};
