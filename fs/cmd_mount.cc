@@ -106,7 +106,7 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
                           .options = options,
                           .given = request.options,
                           .config_file = request.config_file,
-                          .kernel_flags = command.kernel_flags,
+                          .kernel_flags = request.kernel_flags,
                           .background = !command.foreground},
                          ready);
   if (!ended) {

@@ -9,6 +9,7 @@
 #include "fs/live_mount.h"
 #include "fs/mount_daemon.h"
 #include "fs/mount_request.h"
+#include "fs/mount_users.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
@@ -29,6 +30,29 @@ Result<std::string> mountpoint_of(const std::string& text) {
   return named;
 }
 
+// What keeps a mount from being unmounted, in a sentence.
+Failure busy(const MountEntry& mount) {
+  const std::string is_busy = fmt::format("{} is busy", mount.where);
+  const std::string way_out = fmt::format("'spillfs umount --lazy {}' detaches it", mount.where);
+  for (const MountEntry& other : mount_table()) {
+    if (!other.where.starts_with(mount.where + "/")) continue;
+    return fail(EBUSY, fmt::format("{}: another mount lies in it, on {}; unmount that first, or {}",
+                                   is_busy, other.where, way_out));
+  }
+  const std::string users = list_of(users_of_device(mount.device));
+  return fail(EBUSY, fmt::format("{}: {} {} it; end what does, or {}", is_busy,
+                                 users.empty() ? "something that can't be seen from here" : users,
+                                 users.find(',') == std::string::npos ? "uses" : "use", way_out));
+}
+
+// A mount without a daemon has nothing that its users could still do. A stranger's is not asked.
+Result<> take_out(PinnedMount mount, const UmountCommand& command) {
+  if (command.lazy || (!mount.is_strangers() && mount.is_dead())) return mount.unmount();
+  const MountEntry entry = mount.entry();
+  auto done = PinnedMount::unmount_unless_busy(std::move(mount));
+  return done || done.error().code != EBUSY ? done : busy(entry);
+}
+
 }  // namespace
 
 ExitCode run_umount(const UmountCommand& command, Streams streams) {
@@ -44,8 +68,9 @@ ExitCode run_umount(const UmountCommand& command, Streams streams) {
   const std::string where = mount->path();
   Result<Fd> supervisor = fail(ESRCH);
   if (!command.lazy) supervisor = supervisor_of(*mount, read_status(*mount));
-  if (auto done = mount->unmount(); !done) return report(done.error(), kExitSystem, streams);
-  mount = fail(ENOENT);  // while it is held its daemon goes on
+  if (auto done = take_out(*std::move(mount), command); !done) {
+    return report(done.error(), kExitSystem, streams);
+  }
   if (!supervisor || await_end(*supervisor)) return kExitSuccess;
   return report({.code = ETIMEDOUT,
                  .context = fmt::format("{} is unmounted, but files in it are still open and its "

@@ -44,7 +44,7 @@ ExitCode run_config(const ConfigCommand& command, Streams streams);
 
 struct UmountCommand {
   std::string mountpoint;  // or a .toml that names it
-  bool lazy = false;       // do not wait for the daemon
+  bool lazy = false;       // also while it is in use, and do not wait for the daemon
   bool if_dead = false;    // only a mount without a daemon; that there is none is well, too
 };
 ExitCode run_umount(const UmountCommand& command, Streams streams);

@@ -220,8 +220,9 @@ Failure Reader::unknown(std::string_view key, const toml::node& node) const {
   for (const OptionSpec& spec : option_table()) {
     if (spec.show) names.push_back(spec.name);
   }
-  return wrong(node, fmt::format("unknown key '{}'; did you mean '{}'?", show_bytes(key),
-                                 nearest_name(key, names)));
+  const std::string nearest = did_you_mean(key, names);
+  return wrong(node, fmt::format("unknown key '{}'{}", show_bytes(key),
+                                 nearest.empty() ? "; spillfs.toml(5) lists them all" : nearest));
 }
 
 nlohmann::json as_json(const toml::node& node) {

@@ -12,11 +12,19 @@ namespace {
 
 // mount(8) handles these, or they say what is so anyway: FUSE mounts are nosuid and nodev, and
 // reads do not move the access time.
-constexpr std::array<std::string_view, 25> kLeftOut{
-    "defaults", "rw",       "auto",       "noauto",       "user",   "nouser",   "users",
-    "owner",    "noowner",  "group",      "nogroup",      "nofail", "_netdev",  "nosuid",
-    "nodev",    "exec",     "async",      "silent",       "loud",   "relatime", "norelatime",
-    "nomand",   "diratime", "nolazytime", "nostrictatime"};
+constexpr std::array<std::string_view, 26> kLeftOut{"defaults",      "rw",
+                                                    "auto",          "noauto",
+                                                    "user",          "nouser",
+                                                    "users",         "owner",
+                                                    "noowner",       "group",
+                                                    "nogroup",       "nofail",
+                                                    "_netdev",       "nosuid",
+                                                    "nodev",         "exec",
+                                                    "async",         "silent",
+                                                    "loud",          "relatime",
+                                                    "norelatime",    "nomand",
+                                                    "diratime",      "nolazytime",
+                                                    "nostrictatime", "default_permissions"};
 constexpr std::array<std::string_view, 6> kLeftOutWith{
     "x-", "X-", "comment=", "user=", "helper=", "uhelper="};
 constexpr std::array<std::string_view, 3> kForTheKernel{"noexec", "noatime", "nodiratime"};
@@ -28,6 +36,10 @@ struct Refused {
 constexpr std::string_view kAlwaysNosuid = "a mount is always nosuid and nodev";
 constexpr std::string_view kNoAccessTimes = "reads do not move the access time";
 constexpr std::string_view kSync = "write durability=fsync: what was closed survives then";
+constexpr std::string_view kOwnOwners =
+    "files have owners and modes of their own; change them with chown and chmod";
+constexpr std::string_view kLargestRequests = "requests are as large as the kernel lets them be";
+constexpr std::string_view kOwnNames = "the mount table has the store and fuse.spillfs";
 constexpr std::array kRefused{
     Refused{"ro", "nothing can be spilled where nothing can be written"},
     Refused{"suid", kAlwaysNosuid},
@@ -38,6 +50,17 @@ constexpr std::array kRefused{
     Refused{"sync", kSync},
     Refused{"dirsync", kSync},
     Refused{"remount", "change the configuration file, then 'spillfs upgrade MOUNTPOINT'"},
+    Refused{"size", "write quota=SIZE"},
+    Refused{"uid", kOwnOwners},
+    Refused{"gid", kOwnOwners},
+    Refused{"umask", kOwnOwners},
+    Refused{"mode", kOwnOwners},
+    Refused{"nonempty", "a mount would hide the files that are there; give an empty directory"},
+    Refused{"allow_root", "write allow_other, or no_allow_other"},
+    Refused{"max_read", kLargestRequests},
+    Refused{"big_writes", kLargestRequests},
+    Refused{"fsname", kOwnNames},
+    Refused{"subtype", kOwnNames},
 };
 
 template <class Names>
@@ -60,7 +83,7 @@ Result<> take_word(const std::string& word, Sloppy sloppy, HelperOptions& out) {
   constexpr std::string_view kConfig = "config=";
   if (word.empty() || is_left_out(word)) return {};
   for (const Refused& refused : kRefused) {
-    if (word == refused.name)
+    if (word.substr(0, word.find('=')) == refused.name)
       return fail(EINVAL, fmt::format("option '{}': {}", word, refused.why));
   }
   if (has(kForTheKernel, word)) {

@@ -13,7 +13,7 @@
 
 namespace spillfs::fs {
 
-// The exit code, where argv[0] is one of these names.
+// The exit code, where argv[0] is one of these names, or where libfuse's own mount.fuse3 calls.
 std::optional<int> run_as_helper(std::span<char*> argv, Streams streams);
 
 enum MountHelperCode : int { kMountDone = 0, kMountUsage = 1, kMountFailed = 32 };
@@ -30,10 +30,10 @@ enum FsckCode : int {
 };
 int run_fsck_helper(std::span<char*> argv, Streams streams);
 
-// What a mount helper is asked for by "-o TEXT…", taken apart.
+// What a mount is asked for by "-o TEXT…", taken apart.
 struct HelperOptions {
   std::string config;               // of config=FILE
-  std::vector<std::string> own;     // of the option table, for MountCommand
+  std::vector<std::string> own;     // of the option table
   std::vector<std::string> kernel;  // for mount(2)
 };
 enum class Sloppy : std::uint8_t { kNo, kYes };  // unknown options are passed over

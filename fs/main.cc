@@ -126,7 +126,9 @@ int run(int argc, char** argv) {
   auto* verb = app.add_subcommand("umount", "Unmount, and wait until everything is sealed");
   verb->add_option("mountpoint", umount.mountpoint, "It, or a .toml file that names it")
       ->required();
-  verb->add_flag("--if-dead", umount.if_dead, "Only if its daemon is gone");
+  auto* if_dead = verb->add_flag("--if-dead", umount.if_dead, "Only if its daemon is gone");
+  verb->add_flag("--lazy", umount.lazy, "Also while it is in use; do not wait for its end")
+      ->excludes(if_dead);
   verb->callback([&] { code = run_umount(umount, streams); });
 
   add_config_verb(app, streams, code);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fs/config_file.h"
+#include "fs/helpers.h"
 #include "fs/ray_config.h"
 #include "storage/base/bytes.h"
 #include "storage/base/trusted_directory.h"
@@ -75,8 +76,10 @@ Result<MountRequest> gather(const MountCommand& command) {
   MountRequest request;
   std::string store = command.store;
   std::string mountpoint = command.mountpoint;
-  if (!command.config.empty()) {
-    SPILLFS_TRY(take_file(command.config, request));
+  const auto words = SPILLFS_TRY(take_apart(command.options, Sloppy::kNo));
+  const std::string& config = command.config.empty() ? words.config : command.config;
+  if (!config.empty()) {
+    SPILLFS_TRY(take_file(config, request));
     if (mountpoint.empty()) std::swap(store, mountpoint);
   }
   if (!store.empty()) SPILLFS_TRY(take_store(store, request));
@@ -84,7 +87,9 @@ Result<MountRequest> gather(const MountCommand& command) {
     request.mountpoint = mountpoint;
     request.mountpoint_origin = kCommandLine;
   }
-  for (const std::string& text : command.options) {
+  request.kernel_flags = command.kernel_flags;
+  request.kernel_flags.insert(request.kernel_flags.end(), words.kernel.begin(), words.kernel.end());
+  for (const std::string& text : words.own) {
     request.options.push_back({.text = text, .origin = std::string(kFromCommandLine)});
   }
   return request;

@@ -19,6 +19,7 @@ struct MountRequest {
   std::vector<GivenOption> options;  // the file's first: what comes later counts
   std::string store_origin;          // "FILE:LINE" or "command line"; empty as the store is
   std::string mountpoint_origin;
+  std::vector<std::string> kernel_flags;  // "noexec", … for mount(2)
 };
 
 // A store may be Ray's object_spilling_config: a text that begins with "{", or "@FILE". Neither

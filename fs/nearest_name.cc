@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/nearest_name.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
@@ -26,10 +28,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string_view nearest_name(std::string_view name, std::span<const std::string_view> names) {
-  return *std::min_element(names.begin(), names.end(), [&](auto a, auto b) {
+std::string did_you_mean(std::string_view name, std::span<const std::string_view> names) {
+  constexpr std::size_t kLettersPerMistake = 3;
+  const auto nearest = std::min_element(names.begin(), names.end(), [&](auto a, auto b) {
     return edit_distance(name, a) < edit_distance(name, b);
   });
+  if (nearest == names.end()) return {};
+  const std::size_t shorter = std::min(name.size(), nearest->size());
+  if (edit_distance(name, *nearest) * kLettersPerMistake > shorter) return {};
+  return fmt::format("; did you mean '{}'?", *nearest);
 }
 
 }  // namespace spillfs::fs

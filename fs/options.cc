@@ -42,9 +42,9 @@ std::string escaped(std::string_view text, char separator) {
 Failure unknown_option(std::string_view name) {
   std::vector<std::string_view> names;
   for (const OptionSpec& spec : option_table()) names.push_back(spec.name);
-  return fail(EINVAL, fmt::format("unknown option '{}'; did you mean '{}'? 'spillfs mount --help' "
-                                  "lists them all",
-                                  name, nearest_name(name, names)));
+  const std::string nearest = did_you_mean(name, names);
+  return fail(EINVAL, fmt::format("unknown option '{}'{} 'spillfs mount --help' lists them all",
+                                  name, nearest.empty() ? ";" : nearest));
 }
 
 Result<> parse_option(std::string_view word, MountOptions& options, std::string_view origin) {

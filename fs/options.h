@@ -120,7 +120,7 @@ struct GivenOption {
 inline constexpr std::string_view kFromCommandLine = "-o";
 
 // "quota=10GiB,threads=8" on top of `options`. EINVAL with a sentence that names what is wrong and,
-// for an unknown name, the nearest known one.
+// for an unknown name, a known one that is near.
 Result<> parse_options(std::string_view text, MountOptions& options,
                        std::string_view origin = kFromCommandLine);
 // One after the other. The sentence begins with the origin, unless that is the command line.

@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <filesystem>
+#include <vector>
 
 #include "fs/descriptor_info.h"
+#include "fs/mount_users.h"
 
 namespace spillfs::fs {
 namespace {
@@ -22,13 +23,22 @@ constexpr unsigned kUniqueId = 0x4000;  // STATX_MNT_ID_UNIQUE, which older head
 
 std::string link_of(const Fd& file) { return fmt::format("/proc/self/fd/{}", file.get()); }
 
-// As an ordinary user, whose mounts alone it takes out.
-Result<> run_fusermount(const std::string& mountpoint) {
-  std::array<std::string, 5> words{"fusermount3", "-u", "-z", "--", mountpoint};
-  std::array<char*, 6> argv{};
-  for (std::size_t i = 0; i < words.size(); ++i) argv.at(i) = words.at(i).data();
+enum class Detach : std::uint8_t { kNo, kYes };
+
+// As an ordinary user, whose mounts alone it takes out. What it says is said by us.
+Result<> run_fusermount(const std::string& mountpoint, Detach detach) {
+  std::vector<std::string> words{"fusermount3", "-u", "--", mountpoint};
+  if (detach == Detach::kYes) words.insert(words.begin() + 2, "-z");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t quiet;
+  ::posix_spawn_file_actions_init(&quiet);
+  ::posix_spawn_file_actions_addopen(&quiet, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  if (::posix_spawnp(&child, "fusermount3", nullptr, nullptr, argv.data(), environ) != 0) {
+  const int error = ::posix_spawnp(&child, "fusermount3", &quiet, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&quiet);
+  if (error != 0) {
     return fail(ENOENT, "fusermount3 is needed to unmount as an ordinary user");
   }
   int status = 0;
@@ -83,7 +93,27 @@ bool PinnedMount::is_dead() const {
 Result<> PinnedMount::unmount() const {
   if (::umount2(link_of(root_).c_str(), MNT_DETACH) == 0 || errno == EINVAL) return {};
   if (errno != EPERM || ::geteuid() == 0) return fail_errno(errno, "unmount " + path());
-  return run_fusermount(path());
+  return run_fusermount(path(), Detach::kYes);
+}
+
+// While the directory that it lies in is held, nobody can rename the mountpoint: only unmount it.
+Result<> PinnedMount::unmount_unless_busy(PinnedMount mount) {
+  const std::filesystem::path where = mount.path();
+  const Fd folder(::open(where.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const std::string name = where.filename().string();
+  Fd there(::openat(folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!there || descriptor_number(there.get(), "mnt_id") != mount.entry().id) {
+    return fail(EINVAL, fmt::format("no spillfs is mounted on {}", mount.path()));
+  }
+  there.reset();
+  mount.root_.reset();
+  const std::string link = fmt::format("{}/{}", link_of(folder), name);
+  if (::umount2(link.c_str(), UMOUNT_NOFOLLOW) == 0 || errno == EINVAL) return {};
+  if (errno == EBUSY) return fail(EBUSY, mount.path() + " is busy");
+  if (errno != EPERM || ::geteuid() == 0) return fail_errno(errno, "unmount " + mount.path());
+  auto done = run_fusermount(mount.path(), Detach::kNo);
+  const bool busy = !done && !users_of_device(mount.entry().device).empty();
+  return busy ? Result<>(fail(EBUSY, mount.path() + " is busy")) : done;
 }
 
 }  // namespace spillfs::fs

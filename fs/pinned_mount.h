@@ -36,6 +36,9 @@ class PinnedMount {
 
   // Takes it out of the tree, also where files are open in it. Done when it is out already.
   Result<> unmount() const;
+  // Unmounts what nothing uses, and gives it back, as that would be a use; EBUSY. What is at its
+  // place by then, and could only be put there by who may unmount this one, may go instead.
+  static Result<> unmount_unless_busy(PinnedMount mount);
 
  private:
   PinnedMount(Fd root, MountEntry entry, MountOwner owner)

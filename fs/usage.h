@@ -7,8 +7,9 @@
 
 namespace spillfs::fs {
 
-// For CLI::App::failure_message(): one line about the error, whatever name was given as an argument
-// ("spillfs delete *" takes those that others chose), and one that names --help.
+// For CLI::App::failure_message(): one line that begins with "spillfs:" about the error, whatever
+// name was given as an argument ("spillfs delete *" takes those that others chose), and names the
+// --help that goes with it.
 std::string usage_failure(const CLI::App* app, const CLI::Error& error);
 
 }  // namespace spillfs::fs

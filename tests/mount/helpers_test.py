@@ -105,23 +105,9 @@ class Helpers(unittest.TestCase):
                 self.assertRegex(self.config(), rf'quota = "1GiB" +# {toml}:2\n')
             self.umount("-v")
 
-    def put(self, place, *what):
-        """Over what is there, until the test ends."""
-        subprocess.run(["mount", *what, place], check=True)
-        self.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
-
-    def put_fuse(self):
-        """/dev/fuse for everyone, as distributions have it."""
-        devices = self.store.root / "devices"
-        devices.mkdir()
-        self.put(devices, "-t", "tmpfs", "tmpfs")
-        os.mknod(devices / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
-        (devices / "fuse").chmod(0o666)
-        self.put("/dev/fuse", "--bind", devices / "fuse")
-
     def test_fstab_with_user(self):
         """mount(8) runs the helper as who calls it, so it mounts by fusermount3."""
-        for program in ("mount", "umount", "fusermount3"):
+        for program in ("mount", "umount"):
             if not os.stat(shutil.which(program) or "/").st_mode & stat.S_ISUID:
                 self.skipTest(f"no {program}, or it is not set-uid")
         nobody, daemon = (pwd.getpwnam(name).pw_uid for name in ("nobody", "daemon"))
@@ -131,8 +117,8 @@ class Helpers(unittest.TestCase):
             os.chown(owned, nobody, nobody)
         fstab = self.store.root / "fstab"
         fstab.write_text(f"{home}/store {self.path} spillfs user,noauto,quota=1GiB 0 0\n")
-        self.put("/etc/fstab", "--bind", fstab)
-        self.put_fuse()
+        machine.put(self, "/etc/fstab", "--bind", fstab)
+        machine.put_fuse_for_everyone(self, self.store.root / "devices")
 
         def by(user, *command, code=0):
             done = as_user(user, lambda: run(*command, self.path))

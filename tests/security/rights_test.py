@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -178,21 +177,9 @@ class Rights(cases.OnStores):
         self.assertRegex(text, r"(?m)^  sandbox +on$")
         self.ended_well(store)
 
-    def let_everyone_use_fuse(self):
-        """In this test's mount namespace, as distributions do."""
-        devices = self.folder()
-        subprocess.run(["mount", "-t", "tmpfs", "devices", devices], check=True)
-        self.addCleanup(subprocess.run, ["umount", "--lazy", devices], check=True)
-        os.mknod(devices / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
-        os.chmod(devices / "fuse", 0o666)
-        subprocess.run(["mount", "--bind", devices / "fuse", "/dev/fuse"], check=True)
-        self.addCleanup(subprocess.run, ["umount", "--lazy", "/dev/fuse"], check=True)
-
     def test_of_an_ordinary_user(self):
         """Has no rights to give up but to start programs; unmounts through fusermount3."""
-        if not shutil.which("fusermount3"):
-            self.skipTest("no fusermount3")
-        self.let_everyone_use_fuse()
+        machine.put_fuse_for_everyone(self, self.folder() / "devices")
         folder = self.folder()
         os.chown(folder, NOBODY, NOBODY)
         program = shutil.copy(m.PROGRAM, folder)

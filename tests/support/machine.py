@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,24 @@ def own_mounts(*programs, also=()):
     m.wait_until(lambda: not [subprocess.run(["umount", "--lazy", path], check=False,
                                              capture_output=True) for path in m.spillfs_mounts()],
                  20, "no other mounts")
+
+
+def put(test, place, *what):
+    """mount(8) over what is there, until the test ends. Only after own_mounts()."""
+    subprocess.run(["mount", *what, place], check=True)
+    test.addCleanup(subprocess.run, ["umount", "--lazy", place], check=True)
+
+
+def put_fuse_for_everyone(test, folder):
+    """/dev/fuse as distributions have it; skips where no user could mount with it. The folder is
+    made."""
+    if not os.stat(shutil.which("fusermount3") or "/").st_mode & stat.S_ISUID:
+        test.skipTest("no fusermount3, or it is not set-uid")
+    folder.mkdir()
+    put(test, folder, "-t", "tmpfs", "tmpfs")
+    os.mknod(folder / "fuse", stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
+    (folder / "fuse").chmod(0o666)
+    put(test, "/dev/fuse", "--bind", folder / "fuse")
 
 
 def _cgroup2():
