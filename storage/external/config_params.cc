@@ -52,6 +52,12 @@ Result<std::optional<json>> Params::object(const char* name) {
   return value;
 }
 
+std::optional<bool> Params::flag(const char* name) {
+  const auto found = object_.find(name);
+  if (found == object_.end() || !found->is_boolean()) return std::nullopt;
+  return take(name)->get<bool>();
+}
+
 Result<std::vector<std::string>> Params::texts(const char* name, std::string_view missing,
                                                std::string_view mistyped) {
   auto value = take(name);

@@ -24,6 +24,8 @@ class Params {
   Result<std::optional<std::int64_t>> integer(const char* name);
   Result<std::optional<double>> number(const char* name);
   Result<std::optional<nlohmann::json>> object(const char* name);
+  // The param if it is true or false; other values stay for text().
+  std::optional<bool> flag(const char* name);
   // One string or a list of strings, at least one. `missing` and `mistyped` are Ray's messages.
   Result<std::vector<std::string>> texts(const char* name, std::string_view missing,
                                          std::string_view mistyped);

@@ -9,6 +9,7 @@
 
 #include "storage/external/config_params.h"
 #include "storage/external/object_url.h"
+#include "storage/external/s3_object_store.h"
 #include "storage/external/transport_params.h"
 
 namespace spillfs::storage::external {
@@ -109,6 +110,7 @@ Result<> read_smart_open(Params& params, const std::string&, StorageConfig& conf
     return fail(EINVAL, "all uri's must be s3 or none can be s3.");
   }
   for (std::string& uri : uris) {
+    SPILLFS_TRY(parse_s3_uri(uri));
     if (count != 0) uri = stripped(std::move(uri));
     config.places.push_back({.uri = uri,
                              .key_prefix = prefix,

@@ -144,7 +144,6 @@ HttpEnd end_of(CURLcode code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
-      return HttpEnd::kUnreached;
     case CURLE_OPERATION_TIMEDOUT:
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
@@ -155,6 +154,18 @@ HttpEnd end_of(CURLcode code) {
     default:
       return HttpEnd::kRefused;
   }
+}
+
+// Whether a byte of the request has left, over whatever connection.
+bool has_sent(CURL* curl) {
+  long bytes = 0;
+  return ::curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &bytes) != CURLE_OK || bytes > 0;
+}
+
+// What to do about a problem, to follow libcurl's words for it.
+std::string_view advice_about(CURLcode code) {
+  if (code != CURLE_PEER_FAILED_VERIFICATION) return {};
+  return "; for a certificate that is no public one, name its CA's file in verify";
 }
 
 // The deleter is nobody's business but libcurl's.
@@ -200,9 +211,11 @@ class HttpClient::Handle {
     ::curl_easy_setopt(curl_, CURLOPT_HEADERDATA, &transfer);
     const CURLcode code = ::curl_easy_perform(curl_);
     reply.end = end_of(code);
+    reply.sent = has_sent(curl_);
     reply.status = static_cast<int>(status_of(curl_));
     if (code != CURLE_OK && reply.problem.empty()) {
       reply.problem = problem[0] != '\0' ? problem.data() : ::curl_easy_strerror(code);
+      reply.problem += advice_about(code);
     }
     ::curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, nullptr);
     return reply;

@@ -41,15 +41,15 @@ struct HttpRequest {
 };
 
 enum class HttpEnd {
-  kWhole,      // the reply came, whatever it says
-  kUnreached,  // no connection: the server did not see the request
-  kBroken,     // a reset, a time-out, a body too short: another try may do better
+  kWhole,   // the reply came, whatever it says
+  kBroken,  // no connection, a reset, a time-out, a body too short: another try may do better
   kRefused,
 };
 
 struct HttpReply {
   HttpEnd end = HttpEnd::kWhole;
   std::string problem;  // why it is not whole
+  bool sent = false;    // the server may have seen the request, or a part of it
   int status = 0;       // 0: no reply came
   Headers headers;
   std::string body;          // what did not go `into`; at most 16 MiB

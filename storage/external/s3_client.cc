@@ -33,7 +33,7 @@ S3Reply judge(HttpReply http) {
   const int status = reply.http.status;
   if (reply.http.end != HttpEnd::kWhole) {
     reply.end = reply.http.end == HttpEnd::kRefused ? S3End::kFailed : S3End::kTryAgain;
-    reply.uncertain = reply.http.end != HttpEnd::kUnreached;
+    reply.uncertain = reply.http.sent;
     return reply;
   }
   if (auto error = parse_error(reply.http.body)) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/external/s3_object_store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -94,18 +96,27 @@ bool is_bucket_name(std::string_view name) {
          });
 }
 
+// Without the bucket where it may hold keys: people write s3://key:secret@bucket.
+Failure no_s3_uri(const std::string& bucket) {
+  const bool is_plain = bucket.find_first_of(":@") == std::string::npos;
+  const std::string what = bucket.empty() ? "a uri names no bucket"
+                           : is_plain     ? fmt::format("'{}' is no bucket's name", bucket)
+                                          : "a uri has no bucket's name after s3://";
+  return fail(EINVAL, what +
+                          "; an S3 uri is s3://bucket or s3://bucket/prefix, its bucket 3 to 63 "
+                          "letters, digits, '.', '-' and '_'");
+}
+
 }  // namespace
 
 Result<std::optional<S3Uri>> parse_s3_uri(std::string_view uri) {
   constexpr std::string_view kScheme = "s3://";
+  if (uri.starts_with("s3:") && !uri.starts_with(kScheme)) return no_s3_uri("");
   if (!uri.starts_with(kScheme)) return std::nullopt;
   uri.remove_prefix(kScheme.size());
   const std::size_t slash = std::min(uri.find('/'), uri.size());
   S3Uri parsed{.bucket = std::string(uri.substr(0, slash))};
-  // The uri is not repeated: people put keys in it.
-  if (!is_bucket_name(parsed.bucket)) {
-    return fail(EINVAL, "an S3 uri is s3://bucket or s3://bucket/prefix");
-  }
+  if (!is_bucket_name(parsed.bucket)) return no_s3_uri(parsed.bucket);
   uri.remove_prefix(std::min(slash + 1, uri.size()));
   while (uri.ends_with('/')) uri.remove_suffix(1);
   parsed.prefix = uri;

@@ -96,6 +96,12 @@ Result<HttpEndpoint> find_endpoint(const std::string& bucket, const std::string&
   return endpoint;
 }
 
+// Here, as libcurl would say so after each request, and not which file it is.
+Result<> check_ca_file(const std::string& path) {
+  if (path.empty() || std::ifstream(path)) return {};
+  return fail(EACCES, fmt::format("cannot read {}, the file of CAs that verify names", path));
+}
+
 }  // namespace
 
 Environment process_environment() {
@@ -124,6 +130,7 @@ Result<S3Settings> resolve_settings(const std::string& bucket, const S3Parameter
   settings.endpoint = SPILLFS_TRY(find_endpoint(bucket, endpoint, region, parameters));
   settings.credentials = SPILLFS_TRY(find_credentials(parameters, shared, environment));
   settings.http = {.idle_timeout = parameters.timeout, .ca_file = parameters.ca_file};
+  SPILLFS_TRY(check_ca_file(parameters.ca_file));
   const Credentials& keys = settings.credentials;
   if (!printable(region + keys.access_key + keys.secret_key + keys.session_token)) {
     return fail(EINVAL, "region and credentials are printable characters without spaces");

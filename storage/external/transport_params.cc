@@ -31,6 +31,17 @@ Result<> take_numbers(Params& params, S3Parameters& s3) {
   return {};
 }
 
+// As botocore has it: a file of CAs, or whether certificates are verified at all.
+Result<> take_verify(Params& params, S3Parameters& s3) {
+  if (params.flag("verify").value_or(true)) {
+    s3.ca_file = SPILLFS_TRY(params.text("verify")).value_or("");
+    return {};
+  }
+  return fail(EINVAL,
+              "override_transport_params: verify can't be false: whoever answers would get the "
+              "objects. Give the file (PEM) with the service's CA instead, or use http://.");
+}
+
 Result<> take_option(std::string_view name, std::string value, std::string& scheme,
                      S3Parameters& s3) {
   if (name == "region") {
@@ -57,11 +68,11 @@ Result<> read_transport_params(Params& params, S3Parameters& s3) {
            {"region_name", &S3Parameters::region},
            {"aws_access_key_id", &S3Parameters::access_key},
            {"aws_secret_access_key", &S3Parameters::secret_key},
-           {"aws_session_token", &S3Parameters::session_token},
-           {"verify", &S3Parameters::ca_file}}) {
+           {"aws_session_token", &S3Parameters::session_token}}) {
     auto value = SPILLFS_TRY(transport.text(name));
     if (value) s3.*field = *std::move(value);
   }
+  SPILLFS_TRY(take_verify(transport, s3));
   const std::string style = SPILLFS_TRY(transport.text("addressing_style"))
                                 .value_or(s3.virtual_host ? "virtual" : "path");
   if (style != "virtual" && style != "path") {

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """spill, restore, delete and destroy on the command line, without a mount."""
 import base64
+import http.server
 import itertools
 import json
 import os
 import pathlib
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from support import minio
 from support import mounted as m
 
 m.limit_time(100)
@@ -62,6 +66,23 @@ class Verbs(unittest.TestCase):
             self.assertEqual((out / str(n)).read_bytes(), content)
         done = self.run_verb("restore", "--stdout", *reversed(urls))
         self.assertEqual(done.stdout, b"".join(reversed(contents)))
+
+    def test_a_certificate_that_is_refused(self):
+        """The one thing that is said: nothing was sent, so no object can be left."""
+        certificates = minio.make_certificate(self.root / "certificates")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates / "public.crt", certificates / "private.key")
+        server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        self.addCleanup(server.server_close)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        transport = {"endpoint_url": f"https://127.0.0.1:{server.server_port}", "retries": 0,
+                     "aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+        config = {"type": "smart_open", "params": {"uri": "s3://bucket",
+                                                   "override_transport_params": transport}}
+        done = self.run_verb("spill", *self.files(b"abc"), config=json.dumps(config), code=8)
+        self.assertRegex(done.stderr.decode(), r"\Aspillfs: [^\n]*certificate[^\n]*verify\n\Z")
 
     def test_json(self):
         urls = json.loads(self.run_verb("spill", "--json", "--owner-address", "größe",

@@ -144,8 +144,7 @@ def check_smart_open_directory(path):
 
 def check_s3():
     """Both sides find the server in the environment, as AWS's own tools do."""
-    sys.path.insert(0, str(TESTS / "support"))
-    import minio
+    from support import minio
     try:
         import boto3
         import smart_open  # noqa: F401

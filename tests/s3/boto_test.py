@@ -7,9 +7,9 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from minio import BUILD, need_minio, servers  # noqa: E402
-from mounted import limit_time, skip  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from support.minio import BUILD, need_minio, servers  # noqa: E402
+from support.mounted import limit_time, skip  # noqa: E402
 
 BUCKET = "spillfs-test"
 # As in interop_test.cc.

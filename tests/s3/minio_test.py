@@ -9,9 +9,9 @@ import pathlib
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from minio import need_minio, servers  # noqa: E402
-from mounted import limit_time  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from support.minio import need_minio, servers  # noqa: E402
+from support.mounted import limit_time  # noqa: E402
 
 
 def main():

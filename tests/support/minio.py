@@ -12,7 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from mounted import free_port, skip, wait_until
+from support.mounted import free_port, skip, wait_until
 
 BUILD = pathlib.Path(os.environ.get("SPILLFS_BUILD", "build"))
 ACCESS_KEY = "spillfs-test-access"

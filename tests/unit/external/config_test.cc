@@ -64,7 +64,7 @@ TEST(ExternalConfig, NamesWhatIsWrong) {
             "uri should be provided to use object spilling.");
   EXPECT_EQ(refused(with_params("smart_open", R"({"uri":7})")),
             "uri must be a single string or list of strings.");
-  EXPECT_EQ(refused(with_params("smart_open", R"({"uri":["s3://a/b","/c"]})")),
+  EXPECT_EQ(refused(with_params("smart_open", R"({"uri":["s3://any/b","/c"]})")),
             "all uri's must be s3 or none can be s3.");
 }
 
@@ -112,13 +112,13 @@ TEST(ExternalConfig, SmartOpen) {
   EXPECT_EQ(local.places[0].url_prefix, "/mnt/a//ray_spilled_objects-");
   EXPECT_THAT(local.folders, IsEmpty());
   const auto s3 = parsed(with_params("smart_open",
-                                     R"({"uri":["s3://b/p/","s3://c"],"prefix":"mine",
+                                     R"({"uri":["s3://bucket/p/","s3://other"],"prefix":"mine",
       "buffer_size":5,"override_transport_params":{"endpoint_url":"http://h:1","region_name":"r",
       "aws_access_key_id":"k","aws_secret_access_key":"s","aws_session_token":"t","verify":"/ca",
       "addressing_style":"virtual","buffer_size":6,"retries":0,"timeout":1.5}})"));
-  EXPECT_EQ(s3.places[0].uri, "s3://b/p");
-  EXPECT_EQ(s3.places[0].url_prefix, "s3://b/p/mine-");
-  EXPECT_EQ(s3.places[1].url_prefix, "s3://c/mine-");
+  EXPECT_EQ(s3.places[0].uri, "s3://bucket/p");
+  EXPECT_EQ(s3.places[0].url_prefix, "s3://bucket/p/mine-");
+  EXPECT_EQ(s3.places[1].url_prefix, "s3://other/mine-");
   EXPECT_EQ(s3.places[1].key_prefix, "mine-");
   EXPECT_EQ(s3.s3.endpoint + s3.s3.region + s3.s3.access_key + s3.s3.secret_key +
                 s3.s3.session_token + s3.s3.ca_file,
@@ -129,15 +129,32 @@ TEST(ExternalConfig, SmartOpen) {
   EXPECT_EQ(s3.s3.timeout, std::chrono::milliseconds(1500));
 }
 
+TEST(ExternalConfig, AnS3UriHasABucket) {
+  const auto refused_with = [](const std::string& uri) {
+    return refused(with_params("smart_open", R"({"uri":")" + uri + R"("})"));
+  };
+  for (const char* uri : {"s3:", "s3://", "s3:///prefix"}) {
+    EXPECT_THAT(refused_with(uri), HasSubstr("names no bucket; an S3 uri is s3://bucket")) << uri;
+  }
+  EXPECT_THAT(refused_with("s3://ab/x"), HasSubstr("'ab' is no bucket's name"));
+}
+
 TEST(ExternalConfig, TransportParamsAreChecked) {
   const auto refused_with = [](const std::string& params) {
-    return refused(with_params("smart_open",
-                               R"({"uri":"s3://b","override_transport_params":)" + params + "}"));
+    return refused(with_params(
+        "smart_open", R"({"uri":"s3://bucket","override_transport_params":)" + params + "}"));
   };
   EXPECT_EQ(refused_with("[]"), "smart_open: override_transport_params must be an object.");
   EXPECT_EQ(refused_with(R"({"client":1})"), "override_transport_params: unknown param client.");
   EXPECT_EQ(refused_with(R"({"aws_secret_access_key":1})"),
             "override_transport_params: aws_secret_access_key must be a string.");
+  EXPECT_EQ(refused_with(R"({"verify":0})"), "override_transport_params: verify must be a string.");
+  EXPECT_THAT(refused_with(R"({"verify":false})"),
+              AllOf(HasSubstr("verify can't be false"), HasSubstr("the file (PEM)")));
+  EXPECT_EQ(parsed(with_params("smart_open", R"({"uri":"s3://bucket",
+      "override_transport_params":{"verify":true}})"))
+                .s3.ca_file,
+            "");
   EXPECT_THAT(refused_with(R"({"addressing_style":"x"})"), HasSubstr("path or virtual"));
   EXPECT_THAT(refused_with(R"({"retries":-1})"), HasSubstr("from 0 to 100"));
   EXPECT_THAT(refused_with(R"({"timeout":0})"), HasSubstr("up to 3600"));

@@ -91,6 +91,12 @@ TEST(S3Settings, TakeTheEnvironmentThen) {
   EXPECT_EQ(resolve({}, both).value().endpoint.authority, "b:2");
 }
 
+TEST(S3Settings, NameACaFileThatCannotBeRead) {
+  const auto refused = resolve({.ca_file = "/does/not/exist.pem"}, kKeys);
+  EXPECT_EQ(refused.error().code, EACCES);
+  EXPECT_THAT(refused.error().context, HasSubstr("/does/not/exist.pem"));
+}
+
 TEST_F(CredentialsFile, ComesLast) {
   const auto usual = resolve_at_home({}).value();
   EXPECT_EQ(usual.credentials.access_key, "file-key");
