@@ -53,15 +53,22 @@ void examine_type(const std::string& directory, const MountEntry& mount, Finding
   }
 }
 
-void examine_room(const std::string& directory, Findings& findings) {
+void examine_room(const std::string& directory, std::uint64_t reserved, Findings& findings) {
   struct statvfs space {};
   if (::statvfs(directory.c_str(), &space) != 0) return;
   const std::uint64_t total = space.f_blocks * space.f_frsize;
   const std::uint64_t free = space.f_bavail * space.f_frsize;
-  const std::string found =
+  std::string found =
       fmt::format("{}: {} of {} free ({})", directory, human_size(static_cast<double>(free)),
                   human_size(static_cast<double>(total)), percent(free, total));
-  if (free * 100 < total * kTooLittle) {
+  if (reserved != 0) {
+    found += fmt::format(", {} reserved for the index", human_size(static_cast<double>(reserved)));
+  }
+  if (reserved != 0 && free <= reserved) {
+    findings.push_back({Level::kFail, "space", found,
+                        "it takes no new segments: make room, add a data directory, or lower "
+                        "index_reserve"});
+  } else if (free * 100 < total * kTooLittle) {
     findings.push_back({Level::kFail, "space", found,
                         "below 5 % it takes no new segments: make room, or add a data directory"});
   } else if (free * 100 < total * kLittle) {
@@ -77,7 +84,7 @@ void examine_room(const std::string& directory, Findings& findings) {
   }
 }
 
-void examine_disk(const std::string& directory, Findings& findings) {
+void examine_disk(const std::string& directory, std::uint64_t reserved, Findings& findings) {
   std::error_code error;
   const std::string real = std::filesystem::canonical(directory, error).string();
   const auto mount = mount_of(error ? directory : real);
@@ -87,7 +94,7 @@ void examine_disk(const std::string& directory, Findings& findings) {
     return;
   }
   examine_type(directory, *mount, findings);
-  examine_room(real, findings);
+  examine_room(real, reserved, findings);
 }
 
 void examine_health(const nlohmann::json& status, Findings& findings) {
@@ -157,8 +164,9 @@ void examine_mount(const std::string& mountpoint, Findings& findings) {
                       ""});
   examine_health(status, findings);
   examine_rights(status, findings);
-  for (const auto& directory : status.value("data_directories", nlohmann::json::array())) {
-    if (directory.is_string()) examine_disk(directory.get<std::string>(), findings);
+  for (const auto& directory : status.value("directories", nlohmann::json::array())) {
+    examine_disk(directory.value("path", ""), directory.value("reserved_bytes", std::uint64_t{0}),
+                 findings);
   }
 }
 

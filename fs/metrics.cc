@@ -85,6 +85,9 @@ void add_space(Exposition& out, const StatusSources& from, const Volume::Status&
             std::uint64_t{space.f_blocks * space.f_frsize});
   out.gauge("spillfs_free_bytes", "What may still be written, as df says.",
             std::uint64_t{space.f_bavail * space.f_frsize});
+  out.gauge("spillfs_reserved_bytes",
+            "Free, and kept for the index; df has it neither used nor free.",
+            std::uint64_t{(space.f_bfree - space.f_bavail) * space.f_frsize});
   out.gauge("spillfs_charged_bytes", "What files, named or open, count for.", now.charged);
   out.gauge("spillfs_dead_bytes", "What no file needs any more and reclaim has not given back.",
             now.dead);

@@ -86,14 +86,21 @@ void add_state(const Json& status, Report& out) {
   add_rights(status, out);
 }
 
+// Nothing where nothing is reserved: a quota ends before, or the index has a disk of its own.
+std::string reserve_of(const Json& of) {
+  if (number_of(of, "reserved_bytes") == 0) return {};
+  return fmt::format(", {} reserved for the index", size_of(of, "reserved_bytes"));
+}
+
 void add_directories(const Json& status, Report& out) {
   const auto directories = status.find("directories");
   if (directories == status.end() || !directories->is_array()) return;
   for (const Json& directory : *directories) {
-    out.line("disk", fmt::format("{}: {} free of {} ({}){}", text_of(directory, "path"),
+    out.line("disk", fmt::format("{}: {} free of {} ({}){}{}", text_of(directory, "path"),
                                  size_of(directory, "free_bytes"), size_of(directory, "size_bytes"),
                                  percent(number_of(directory, "free_bytes"),
                                          number_of(directory, "size_bytes")),
+                                 reserve_of(directory),
                                  directory.value("healthy", true) ? "" : ", LEFT OUT: it failed"));
   }
 }
@@ -101,10 +108,10 @@ void add_directories(const Json& status, Report& out) {
 void add_space(const Json& status, Report& out) {
   const std::uint64_t size = number_of(status, "size_bytes");
   out.group("space");
-  out.line("used", fmt::format("{} of {} ({}), {} free", size_of(status, "charged_bytes"),
+  out.line("used", fmt::format("{} of {} ({}), {} free{}", size_of(status, "charged_bytes"),
                                size_of(status, "size_bytes"),
                                percent(number_of(status, "charged_bytes"), size),
-                               size_of(status, "free_bytes")));
+                               size_of(status, "free_bytes"), reserve_of(status)));
   out.line("to reclaim", fmt::format("{} dead, {} kept for recycling",
                                      size_of(status, "dead_bytes"), size_of(status, "pool_bytes")));
   if (number_of(status, "quota_bytes") != 0) out.line("quota", size_of(status, "quota_bytes"));

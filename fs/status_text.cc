@@ -57,10 +57,12 @@ nlohmann::json space_of(const StatusSources& from, const Volume::Status& now) {
     directories.push_back({{"path", directory.path},
                            {"size_bytes", directory.space ? directory.space->total : 0},
                            {"free_bytes", directory.space ? directory.space->free : 0},
+                           {"reserved_bytes", directory.space ? directory.space->reserved : 0},
                            {"healthy", directory.space && directory.takes_segments}});
   }
   return {{"size_bytes", space.f_blocks * space.f_frsize},
           {"free_bytes", space.f_bavail * space.f_frsize},
+          {"reserved_bytes", (space.f_bfree - space.f_bavail) * space.f_frsize},
           {"charged_bytes", now.charged},
           {"dead_bytes", now.dead},
           {"pool_bytes", now.pool},

@@ -42,14 +42,15 @@ struct Between {
 
 std::string space_lines(const Between& on) {
   return fmt::format(
-      "space    {} of {} ({}), {} free, {} dead, {} kept for recycling\n"
+      "space    {} of {} ({}), {} free, {} reserved for the index, {} dead, {} kept for recycling\n"
       "traffic  {} read, {} written through the daemon, {} files open, {} requests wait, {:.1f} "
       "errors/s\n"
       "memory   staging {} of {}, worker {} resident; {}\n"
       "behind   {} copied by reclaim, {:.1f} segments/s freed, {} scrubbed\n",
       on.size("spillfs_charged_bytes"), on.size("spillfs_size_bytes"),
       percent(on.number("spillfs_charged_bytes"), on.number("spillfs_size_bytes")),
-      on.size("spillfs_free_bytes"), on.size("spillfs_dead_bytes"), on.size("spillfs_pool_bytes"),
+      on.size("spillfs_free_bytes"), on.size("spillfs_reserved_bytes"),
+      on.size("spillfs_dead_bytes"), on.size("spillfs_pool_bytes"),
       on.size_rate("spillfs_read_bytes_total"), on.size_rate("spillfs_written_bytes_total"),
       on.number("spillfs_open_handles"), on.number("spillfs_waiting_requests"),
       on.rate("spillfs_request_errors_total"), on.size("spillfs_staging_used_bytes"),

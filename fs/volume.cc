@@ -286,24 +286,30 @@ Result<std::vector<DirectoryEntry>> Volume::list(InodeId id, std::uint64_t after
 Result<struct statvfs> Volume::statfs(uid_t uid) {
   std::uint64_t total = 0;
   std::uint64_t free = segments_->pool_bytes() + space_.dead();
+  std::uint64_t reserved = 0;
   for (DirectoryId directory : segments_->directories()) {
     const auto space = segments_->space(directory);
     if (!space) continue;
     total += space->total;
     free += space->free;
+    reserved += space->reserved;
   }
+  std::uint64_t with_reserved = free + reserved;
   if (space_.quota() != 0) {
     total = space_.quota();
     free = std::min(free, space_.left());
+    with_reserved = std::min(with_reserved, space_.left());
   }
   if (const auto left = users_.left(uid)) {
     total = std::min(total, users_.quota());
     free = std::min(free, *left);
+    with_reserved = std::min(with_reserved, *left);
   }
   struct statvfs out {};
   out.f_bsize = out.f_frsize = kStatfsBlock;
   out.f_blocks = total / kStatfsBlock;
-  out.f_bfree = out.f_bavail = std::min(total, free) / kStatfsBlock;
+  out.f_bavail = std::min(total, free) / kStatfsBlock;
+  out.f_bfree = std::min(total, with_reserved) / kStatfsBlock;  // df: the rest is used
   out.f_files = std::uint64_t{1} << 40;
   out.f_ffree = out.f_favail = out.f_files - static_cast<std::uint64_t>(inodes_.load());
   out.f_namemax = 255;

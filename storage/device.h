@@ -41,7 +41,8 @@ struct FileStatus {
 // Bytes of the file system a device lies on.
 struct DeviceSpace {
   std::uint64_t total = 0;
-  std::uint64_t free = 0;  // what an ordinary user may still take
+  std::uint64_t free = 0;      // what an ordinary user may still take, less `reserved`
+  std::uint64_t reserved = 0;  // free, and left so for others
 };
 
 // One backing file, open for reading and writing until the last reference goes; it stays readable

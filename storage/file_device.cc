@@ -50,7 +50,8 @@ Result<DeviceSpace> space_of(int fd, const std::string& name, std::uint64_t rese
   if (::fstatvfs(fd, &found) != 0) return fail_errno(errno, "space of " + name);
   const std::uint64_t free = found.f_bavail * found.f_frsize;
   return DeviceSpace{.total = found.f_blocks * found.f_frsize,
-                     .free = free > reserve ? free - reserve : 0};
+                     .free = free > reserve ? free - reserve : 0,
+                     .reserved = std::min(free, reserve)};
 }
 
 // How much of the range has blocks; less where the file system does not tell, or of a file in very

@@ -57,6 +57,32 @@ class OnStore(cases.OnStores):
         return root
 
 
+class Reserve(OnStore):
+    def test_an_empty_store_is_empty(self):
+        """What is kept for the index is as the blocks that ext4 reserves: neither used nor free."""
+        disk = self.small_disk(600)
+        reserve = 200 * MIB
+        store = self.mounted(f"index_reserve={reserve}", disk)
+        found, other = os.statvfs(store.path), os.statvfs(disk)
+        self.assertEqual((found.f_bfree - found.f_bavail) * found.f_frsize, reserve)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        self.assertLessEqual(abs(used - (other.f_blocks - other.f_bavail) * other.f_frsize), MIB)
+        said = "200.0 MiB reserved for the index"
+        text = m.spillfs("status", store.path).stdout
+        self.assertRegex(text, rf"(?m)^  used .* free, {said}$")
+        self.assertRegex(text, rf"(?m)^  disk .* {store.store}: .*, {said}$")
+        self.assertIn(said, m.spillfs("top", "--once", store.path).stdout)
+        self.assertRegex(m.spillfs("doctor", store.path).stdout, rf"(?m)^OK +space .*, {said}$")
+        self.ended_well(store)
+
+    def test_a_quota_ends_before_it(self):
+        store = self.mounted("quota=64MiB", self.small_disk(600))
+        found = os.statvfs(store.path)
+        self.assertEqual(found.f_bfree, found.f_bavail)
+        self.assertNotRegex(m.spillfs("status", store.path).stdout, "(?m)^  used .*reserved")
+        self.ended_well(store)
+
+
 class Unlink(OnStore):
     def test_of_4_gib_returns_at_once(self):
         if free_mib(tempfile.gettempdir()) < 8192:

@@ -45,8 +45,9 @@ TEST_P(MountUsers, AreSeenByWhatTheyHold) {
   const auto found =
       std::find_if(users.begin(), users.end(), [&](const auto& user) { return user.pid == child; });
   EXPECT_NE(found, users.end()) << list_of(users);
-  ASSERT_NE(found, users.end());
-  EXPECT_EQ(found->name, process_name(::getpid()));
+  if (found != users.end()) {
+    EXPECT_EQ(found->name, process_name(::getpid()));
+  }
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   if (mapped != MAP_FAILED) ::munmap(mapped, 4096);
