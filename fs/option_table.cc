@@ -284,7 +284,7 @@ std::vector<OptionSpec> space_options() {
        },
        .show = [](const O& o) { return std::to_string(o.user_handles); },
        .range = kHandles},
-      size_option("fuse_limit", "4MiB", "files up to this size share fused segments",
+      size_option("fuse_limit", "512KiB", "files up to this size share fused segments",
                   &O::fuse_limit, {0, kLargestFused}),
       size_option("segment_size", "64MiB", "size of a fused segment", &O::segment_size,
                   {kMiB, 4 * kGiB}),

@@ -29,7 +29,7 @@ struct MountOptions {
   std::uint64_t quota = 0;       // bytes; 0: what the data directories hold
   std::uint64_t user_quota = 0;  // bytes of each user but root and ours; 0: none
   std::uint64_t user_handles = std::uint64_t{1} << 16;  // files that each of them has open
-  std::uint64_t fuse_limit = 4 * kMiB;
+  std::uint64_t fuse_limit = 512 * kKiB;
   std::uint64_t segment_size = 64 * kMiB;
   std::uint64_t staging = 64 * kMiB;
   std::uint64_t pool = kGiB;

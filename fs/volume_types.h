@@ -81,7 +81,7 @@ struct VolumeOptions {
   std::uint64_t user_handles = OpenFiles::kMost;  // that a user, but root and we, has open
   // Whether there is room for more names and xattrs, ENOSPC where not. Not set: always.
   std::function<Result<>()> index_room;
-  std::uint64_t fuse_limit = 4 * kMiB;
+  std::uint64_t fuse_limit = 512 * kKiB;
   bool reclaim_in_background = true;  // false: only when reclaim_now() is called
   // Whether the bytes that process `writer` streams into a new private segment go to disk past the
   // page cache. Not set: never.

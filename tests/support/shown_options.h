@@ -8,7 +8,7 @@
 
 namespace spillfs::tests {
 
-// "quota=0\nfuse_limit=4MiB\n…"
+// "quota=0\nfuse_limit=512KiB\n…"
 inline std::string format_options(const fs::MountOptions& options) {
   std::string text;
   for (const fs::OptionSpec& spec : fs::option_table()) {

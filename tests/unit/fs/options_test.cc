@@ -23,7 +23,7 @@ TEST(Options, AreTakenOver) {
   EXPECT_EQ(options.space_wait, std::chrono::milliseconds(500));
   EXPECT_THAT(options.data, testing::ElementsAre("/a", "/b"));
   EXPECT_EQ(options.allow_other, false);
-  EXPECT_EQ(options.fuse_limit, 4 * kMiB) << "what is not given stays";
+  EXPECT_EQ(options.fuse_limit, 512 * kKiB) << "what is not given stays";
 }
 
 TEST(Options, ShownOnesParseToTheSame) {
