@@ -35,6 +35,21 @@ class Documents(unittest.TestCase):
             for file, name in named:
                 self.assertIn(name, (ROOT / file).read_text(), f"{document}: {file}")
 
+    def test_guides(self):
+        """What a guide says of the mount a test shows; of the runtime itself it says so."""
+        for guide in sorted((ROOT / "docs/guides").glob("*.md")):
+            text = guide.read_text()
+            for section in re.split(r"^## ", text, flags=re.M)[1:]:
+                if not section.startswith("On the mount"):
+                    continue
+                items = re.findall(r"^- (.*?)(?=^- |\Z)", section, re.M | re.S)
+                self.assertGreater(len(items), 2, guide)
+                for item in items:
+                    self.assertRegex(item, r"\[`tests/\S+` `[^`]+`\]\s*$", guide)
+            self.assertIn("## On the mount", text, guide)
+            for file, name in re.findall(r"\[`(tests/\S+)` `([^`]+)`\]", text):
+                self.assertIn(name, (ROOT / file).read_text(), f"{guide}: {file}")
+
     def test_rays_functions(self):
         """Every row of the table names code and a test."""
         table = (ROOT / "docs/RAY.md").read_text().split("## Functions")[1].split("\n## ")[0]

@@ -106,6 +106,19 @@ class Guides(cases.OnStores):
         self.assertEqual(self.files(), [])
         self.ended_well(self.store)
 
+    @needs("duckdb")
+    def test_duckdb_on_a_full_mount(self):
+        self.store = self.mounted("quota=40MiB,space_wait=0s")
+        process = self.start("duckdb.md")
+        output, _ = process.communicate(timeout=150)
+        self.assertNotEqual(process.returncode, 0, output)
+        self.assertRegex(output, r"Out of Memory Error: .* \(3\d\.\d MiB/3\d\.\d MiB used\)")
+        self.assertIn("max_temp_directory_size", output)
+        (self.store.path / "another's").write_bytes(b"goes on")
+        m.wait_until(lambda: [path.name for path in self.files()] == ["another's"], 20,
+                     "the query's files gone")
+        self.ended_well(self.store)
+
     @needs("distributed")
     def test_dask(self):
         output = self.run_guide("dask.md")
