@@ -65,7 +65,12 @@ ExitCode run_dump(const DumpCommand& command, Streams streams) {
   std::ifstream& file = *opened;
   const auto size = static_cast<std::uint64_t>(file.tellg());
   const auto superblock = storage::decode_superblock(read_at(file, 0, storage::kSuperblockSize));
-  if (!superblock) return report(superblock.error(), kExitProblemsFound, streams);
+  if (!superblock) {
+    return report({.code = superblock.error().code,
+                   .context = fmt::format("{} is no segment, or a damaged one: {}", command.segment,
+                                          superblock.error().context)},
+                  kExitProblemsFound, streams);
+  }
   streams.out << fmt::format("fused segment {} of store {}, {} bytes\n",
                              number(superblock->segment), storage::hex(superblock->store), size);
   streams.out << fmt::format("{:>12} {:>12} {:>10} {:>10} {:>5}  {}\n", "offset", "length", "inode",

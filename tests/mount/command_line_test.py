@@ -61,6 +61,23 @@ class CommandLine(unittest.TestCase):
         self.assertNotIn("did you mean", self.refused(USAGE, "mount", "--config", file, self.path))
         self.assertFalse(self.store.store.exists())
 
+    def test_names_of_what_is_wrong(self):
+        plain = self.store.root / "plain"
+        plain.write_bytes(b"no segment")
+        self.assertIn(f"{plain} is no segment", self.refused(1, "dump", plain))
+        for verb in ("status", "config", "upgrade", "top", "scrub", "sync", "reap", "umount"):
+            self.assertIn(f"is mounted on {plain}", self.refused(MOUNTPOINT, verb, plain))
+        self.assertIn(f"{plain} is not a directory", self.refused(4, "check", plain))
+        self.assertIn(f"{plain} is not a directory",
+                      self.refused(MOUNTPOINT, "mount", self.store.store, plain))
+
+    def test_a_size_that_is_hardly_meant(self):
+        done = m.spillfs("mount", "-o", "quota=100", self.store.store, self.path)
+        self.addCleanup(m.spillfs, "umount", self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr,
+                         "spillfs: -o: quota=100 is 100 bytes; did you mean 100GiB?\n")
+
     def test_words_of_mount(self):
         mount = ("mount", self.store.store, self.path, "-o")
         for option, text in (("size=1G", "write quota=SIZE"), ("uid=1", "chown"),
