@@ -2,7 +2,6 @@
 #include "fs/fuse_file_ops.h"
 
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "fs/fuse_ops.h"
+#include "fs/fuse_protocol.h"
 #include "fs/fuse_reply.h"
 #include "fs/fuse_setxattr.h"
 #include "fs/fuse_statx.h"
@@ -18,8 +18,7 @@
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint32_t kOpenPassthrough = 1U << 7;  // FOPEN_PASSTHROUGH of linux/fuse.h 7.40
-constexpr std::size_t kListPage = 128;               // directory entries read at a time
+constexpr std::size_t kListPage = 128;  // directory entries read at a time
 
 // libfuse does not hand the raw request to its operations; they run on the thread that read it.
 thread_local Bytes request_of_this_thread;
@@ -257,7 +256,7 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offse
   list(req, id, size, offset, Listing::kWithAttributes);
 }
 
-fuse_attr raw_attributes(const struct stat& from) {
+protocol::Attr raw_attributes(const struct stat& from) {
   return {.ino = from.st_ino,
           .size = static_cast<std::uint64_t>(from.st_size),
           .blocks = static_cast<std::uint64_t>(from.st_blocks),
@@ -276,9 +275,9 @@ fuse_attr raw_attributes(const struct stat& from) {
           .flags = 0};
 }
 
-fuse_entry_out raw_entry(const Attributes& attributes) {
+protocol::EntryOut raw_entry(const Attributes& attributes) {
   const fuse_entry_param entry = entry_of(attributes);
-  fuse_entry_out raw{};
+  protocol::EntryOut raw{};
   raw.nodeid = entry.ino;
   raw.generation = entry.generation;
   raw.attr_valid = static_cast<std::uint64_t>(entry.attr_timeout);
@@ -287,34 +286,33 @@ fuse_entry_out raw_entry(const Attributes& attributes) {
   return raw;
 }
 
-fuse_open_out raw_open(const Opened& opened) {
-  fuse_open_out open{};
+protocol::OpenOut raw_open(const Opened& opened) {
+  protocol::OpenOut open{};
   open.fh = static_cast<std::uint64_t>(opened.handle);
   switch (opened.mode) {
     case IoMode::kCached:
-      open.open_flags = opened.keep_cache ? FOPEN_KEEP_CACHE : 0;
+      open.open_flags = opened.keep_cache ? protocol::kOpenKeepCache : 0;
       break;
     case IoMode::kDirect:
-      open.open_flags = FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE;  // of those who read it cached
+      open.open_flags =
+          protocol::kOpenDirect | protocol::kOpenKeepCache;  // of those who read it cached
       break;
     case IoMode::kPassthrough:
-      open.open_flags = kOpenPassthrough;
+      open.open_flags = protocol::kOpenPassthrough;
       break;
     case IoMode::kMapped:
-      open.open_flags = kOpenPassthrough | FOPEN_DIRECT_IO;
+      open.open_flags = protocol::kOpenPassthrough | protocol::kOpenDirect;
       break;
   }
-  if (goes_past(opened.mode)) {
-    std::memcpy(&open.padding, &opened.backing, sizeof(open.padding));  // 7.40: backing_id
-  }
+  if (goes_past(opened.mode)) open.backing_id = opened.backing;
   // The close of what can't write has nothing to tell; the kernel keeps the locks itself.
-  if (!opened.may_write) open.open_flags |= FOPEN_NOFLUSH;
+  if (!opened.may_write) open.open_flags |= protocol::kOpenNoFlush;
   return open;
 }
 
 struct CreateReply {
-  fuse_entry_out entry;
-  fuse_open_out open;
+  protocol::EntryOut entry;
+  protocol::OpenOut open;
 };
 
 void reply_with_file(fuse_req_t request, const Opened& opened, Bytes reply) {
@@ -338,7 +336,7 @@ void serve_tmpfile(FuseContext& context, Bytes request) {
          .umask = asked.umask,
          .asks = context.requesters->user(asked.uid, static_cast<pid_t>(asked.pid))});
   };
-  const std::uint64_t unique = load<fuse_in_header>(request).unique;
+  const std::uint64_t unique = load<protocol::InHeader>(request).unique;
   const auto opened = guarded(create);
   if (!opened) {
     const int code = log_error(*context.volume, "tmpfile", opened.error());
@@ -374,7 +372,7 @@ void reply_created(fuse_req_t request, const Opened& opened) {
 }
 
 void reply_opened(fuse_req_t request, const Opened& opened) {
-  const fuse_open_out reply = raw_open(opened);
+  const protocol::OpenOut reply = raw_open(opened);
   reply_with_file(request, opened, bytes_of(reply));
 }
 
@@ -383,7 +381,7 @@ SetGid current_set_gid() { return set_gid_of_this_thread; }
 
 void serve_request(fuse_session& session, FuseContext& context, MutableBytes request) {
   const Counted counted = context.requests->count(request);
-  const auto header = load<fuse_in_header>(request);
+  const auto header = load<protocol::InHeader>(request);
   const RequestTimes::Request timed(*context.times, request, counted);
   if (counted == Counted::kYes) context.clients->count(static_cast<pid_t>(header.pid));
   const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/fuse.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -12,50 +11,38 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "fs/fuse_requests.h"
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
 namespace {
 
-// Newer than the linux/fuse.h of some distributions (7.39, 7.40, 7.37).
-constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
-constexpr std::uint64_t kPassthrough = std::uint64_t{1} << 37;
-constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
-constexpr std::uint64_t kAllowIdmap = std::uint64_t{1} << 40;  // 7.41; needs default_permissions
-constexpr std::uint64_t kSentAgain = std::uint64_t{1} << 63;   // FUSE_UNIQUE_RESEND, 7.40
-constexpr int kNotifyResend = 7;                               // FUSE_NOTIFY_RESEND, 7.40
-struct BackingMap {
-  std::int32_t fd;
-  std::uint32_t flags;
-  std::uint64_t padding;
-};
-constexpr unsigned long kBackingOpen = _IOW(FUSE_DEV_IOC_MAGIC, 1, BackingMap);
-constexpr unsigned long kBackingClose = _IOW(FUSE_DEV_IOC_MAGIC, 2, std::uint32_t);
-
-constexpr std::uint64_t kAlways = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
-                                  FUSE_ATOMIC_O_TRUNC | FUSE_EXPLICIT_INVAL_DATA | FUSE_INIT_EXT;
+constexpr std::uint64_t kAlways = protocol::kInitAsyncRead | protocol::kInitBigWrites |
+                                  protocol::kInitAsyncDirect | protocol::kInitAtomicTruncate |
+                                  protocol::kInitExplicitInvalidation | protocol::kInitExt;
 constexpr std::array<std::uint64_t, kFeatureNames.size()> kFeatureFlags{
-    FUSE_MAX_PAGES,
-    FUSE_PARALLEL_DIROPS,
-    FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO,
-    FUSE_HANDLE_KILLPRIV_V2,
-    kDirectIoAllowMmap,
-    kPassthrough,
-    kHasResend,
-    FUSE_POSIX_ACL,
-    FUSE_EXPORT_SUPPORT,
-    0,  // kBirthTime: STATX came with 7.39
-    kAllowIdmap};
+    protocol::kInitMaxPages,
+    protocol::kInitParallelDirops,
+    protocol::kInitReaddirplus | protocol::kInitReaddirplusAuto,
+    protocol::kInitKillprivV2,
+    protocol::kInitDirectMmap,
+    protocol::kInitPassthrough,
+    protocol::kInitResend,
+    protocol::kInitPosixAcl,
+    protocol::kInitExportSupport,
+    0,                           // kBirthTime: STATX came with 7.39
+    protocol::kInitAllowIdmap};  // needs default_permissions
 constexpr std::uint32_t kMinorOfStatx = 39;
 
 // The umask counts only where there is no default ACL, and who sets an ACL may lose set-gid.
-constexpr std::uint64_t kWithAcls = FUSE_DONT_MASK | FUSE_SETXATTR_EXT;
+constexpr std::uint64_t kWithAcls = protocol::kInitDontMask | protocol::kInitLongSetxattr;
 
 // What a program could agree to whose hand-over was of version 1.
 constexpr std::uint64_t kFlagsOfVersion1 =
-    kAlways | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-    FUSE_HANDLE_KILLPRIV_V2 | kDirectIoAllowMmap | kPassthrough | kHasResend;
+    kAlways | protocol::kInitMaxPages | protocol::kInitParallelDirops | protocol::kInitReaddirplus |
+    protocol::kInitReaddirplusAuto | protocol::kInitKillprivV2 | protocol::kInitDirectMmap |
+    protocol::kInitPassthrough | protocol::kInitResend;
 
 constexpr std::uint16_t kMaxPages = kMaxWrite / 4096;
 constexpr std::uint32_t kSmallWrite = 32 * 4096;  // without FUSE_MAX_PAGES
@@ -63,10 +50,10 @@ constexpr std::uint16_t kMaxBackground = 256;     // RELEASE is one of these: to
 constexpr std::uint16_t kCongestion = 192;
 constexpr std::uint32_t kBackingDepth = 1;  // backing files lie on a file system of their own
 
-constexpr std::size_t kInitMinimum = sizeof(fuse_in_header) + 16;  // flags2 came later
+constexpr std::size_t kInitMinimum = sizeof(protocol::InHeader) + 16;  // flags2 came later
 
-std::uint64_t offered_flags(const fuse_init_in& init) {
-  const std::uint64_t extended = (init.flags & FUSE_INIT_EXT) != 0 ? init.flags2 : 0;
+std::uint64_t offered_flags(const protocol::InitIn& init) {
+  const std::uint64_t extended = (init.flags & protocol::kInitExt) != 0 ? init.flags2 : 0;
   return init.flags | extended << 32;
 }
 
@@ -75,14 +62,14 @@ std::uint64_t offered_flags(const fuse_init_in& init) {
 void leave_agreed(std::vector<std::byte>& request, std::uint64_t agreed) {
   const auto put = [&](std::size_t offset, std::uint64_t flags) {
     const auto half = static_cast<std::uint32_t>(flags);
-    const std::size_t at = sizeof(fuse_in_header) + offset;
+    const std::size_t at = sizeof(protocol::InHeader) + offset;
     if (at + sizeof(half) <= request.size()) std::memcpy(&request[at], &half, sizeof(half));
   };
-  put(offsetof(fuse_init_in, flags), agreed);
-  put(offsetof(fuse_init_in, flags2), agreed >> 32);
+  put(offsetof(protocol::InitIn, flags), agreed);
+  put(offsetof(protocol::InitIn, flags2), agreed >> 32);
 }
 
-FeatureSet agreed_features(const fuse_init_in& offered, FeatureSet without) {
+FeatureSet agreed_features(const protocol::InitIn& offered, FeatureSet without) {
   FeatureSet on;
   for (std::size_t i = 0; i < kFeatureFlags.size(); ++i) {
     const auto feature = static_cast<Feature>(i);
@@ -104,19 +91,10 @@ std::uint64_t flags_of(FeatureSet on) {
   return flags;
 }
 
-// The end of linux/fuse.h's fuse_init_out, where 7.40 has its max_stack_depth.
-struct InitOut : fuse_init_out {
-  void set_max_stack_depth(std::uint32_t depth) {
-    constexpr std::size_t kOffset = 36;
-    std::memcpy(reinterpret_cast<std::byte*>(this) + kOffset, &depth, sizeof(depth));
-  }
-};
-static_assert(sizeof(InitOut) == 64);
-
 // The INIT in a raw request, zeros where an older kernel sent less.
-fuse_init_in init_in(Bytes request) {
-  fuse_init_in init{};
-  const Bytes body = request.subspan(sizeof(fuse_in_header));
+protocol::InitIn init_in(Bytes request) {
+  protocol::InitIn init{};
+  const Bytes body = request.subspan(sizeof(protocol::InHeader));
   std::memcpy(&init, body.data(), std::min(body.size(), sizeof(init)));
   return init;
 }
@@ -124,13 +102,14 @@ fuse_init_in init_in(Bytes request) {
 template <class Body>
 Body body_of(Bytes request) {
   Body body{};
-  const Bytes rest = request.subspan(sizeof(fuse_in_header));
+  const Bytes rest = request.subspan(sizeof(protocol::InHeader));
   std::memcpy(&body, rest.data(), std::min(rest.size(), sizeof(body)));
   return body;
 }
 
 bool has_opcode(Bytes request, std::uint32_t opcode) {
-  return request.size() >= sizeof(fuse_in_header) && load<fuse_in_header>(request).opcode == opcode;
+  return request.size() >= sizeof(protocol::InHeader) &&
+         load<protocol::InHeader>(request).opcode == opcode;
 }
 
 }  // namespace
@@ -143,24 +122,24 @@ Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without) {
   } while (got < 0 && (errno == EINTR || errno == EAGAIN));
   if (got < 0) return fail_errno(errno, "read the kernel's INIT");
   request.resize(static_cast<std::size_t>(got));
-  if (request.size() < kInitMinimum || !has_opcode(request, FUSE_INIT)) {
+  if (request.size() < kInitMinimum || !has_opcode(request, protocol::kInit)) {
     return fail(EIO, "the kernel did not begin with INIT");
   }
-  const fuse_init_in offered = init_in(request);
-  if (offered.major != FUSE_KERNEL_VERSION) {
+  const protocol::InitIn offered = init_in(request);
+  if (offered.major != protocol::kMajor) {
     return fail(EPROTO,
                 fmt::format("FUSE protocol {}.{} is not supported", offered.major, offered.minor));
   }
   const FeatureSet on = agreed_features(offered, without);
   const std::uint64_t flags = flags_of(on) & offered_flags(offered);
   struct {
-    fuse_out_header header;
-    InitOut body;
+    protocol::OutHeader header;
+    protocol::InitOut body;
   } reply{};
   reply.header.len = sizeof(reply);
-  reply.header.unique = load<fuse_in_header>(request).unique;
-  reply.body.major = FUSE_KERNEL_VERSION;
-  reply.body.minor = std::min<std::uint32_t>(offered.minor, FUSE_KERNEL_MINOR_VERSION);
+  reply.header.unique = load<protocol::InHeader>(request).unique;
+  reply.body.major = protocol::kMajor;
+  reply.body.minor = std::min<std::uint32_t>(offered.minor, protocol::kMinor);
   reply.body.max_readahead = offered.max_readahead;
   reply.body.flags = static_cast<std::uint32_t>(flags);
   reply.body.flags2 = static_cast<std::uint32_t>(flags >> 32);
@@ -169,7 +148,7 @@ Result<std::vector<std::byte>> answer_init(int fuse, FeatureSet without) {
   reply.body.max_write = on.has(Feature::kLargeRequests) ? kMaxWrite : kSmallWrite;
   reply.body.time_gran = 1;
   reply.body.max_pages = kMaxPages;
-  if (on.has(Feature::kPassthrough)) reply.body.set_max_stack_depth(kBackingDepth);
+  if (on.has(Feature::kPassthrough)) reply.body.max_stack_depth = kBackingDepth;
   if (::write(fuse, &reply, sizeof(reply)) < 0) return fail_errno(errno, "answer INIT");
   leave_agreed(request, flags);
   return request;
@@ -181,11 +160,11 @@ void leave_what_version_1_agreed(std::vector<std::byte>& init) {
 }
 
 KernelFeatures features_of(Bytes init, FeatureSet without) {
-  const fuse_init_in agreed = init_in(init);
+  const protocol::InitIn agreed = init_in(init);
   return {.minor = agreed.minor,
           .on = agreed_features(agreed, without),
-          .long_setxattr = (agreed.flags & FUSE_SETXATTR_EXT) != 0,
-          .maps_ids = (offered_flags(agreed) & kAllowIdmap) != 0};
+          .long_setxattr = (agreed.flags & protocol::kInitLongSetxattr) != 0,
+          .maps_ids = (offered_flags(agreed) & protocol::kInitAllowIdmap) != 0};
 }
 
 std::string describe(const KernelFeatures& features) {
@@ -224,68 +203,71 @@ Result<KernelFeatures> probe_kernel() {
 }
 
 Result<int> open_backing(int fuse, int file) {
-  BackingMap map{.fd = file, .flags = 0, .padding = 0};
-  const int id = ::ioctl(fuse, kBackingOpen, &map);
+  protocol::BackingMap map{.fd = file, .flags = 0, .padding = 0};
+  const int id = ::ioctl(fuse, protocol::kBackingOpen, &map);
   if (id <= 0) return fail_errno(errno, "register a backing file");
   return id;
 }
 
 void close_backing(int fuse, int backing_id) {
   auto id = static_cast<std::uint32_t>(backing_id);
-  ::ioctl(fuse, kBackingClose, &id);  // fails only when the connection is gone, and the id with it
+  ::ioctl(fuse, protocol::kBackingClose,
+          &id);  // fails only when the connection is gone, and the id with it
 }
 
 std::vector<unsigned long> device_calls() {
-  return {kBackingOpen, kBackingClose, FUSE_DEV_IOC_CLONE};
+  return {protocol::kBackingOpen, protocol::kBackingClose, protocol::kClone};
 }
 
 RequestNumber number_of(Bytes request) {
-  if (request.size() < sizeof(fuse_in_header)) return {};
-  const std::uint64_t unique = load<fuse_in_header>(request).unique;
-  return {.id = RequestId{unique & ~kSentAgain}, .again = (unique & kSentAgain) != 0};
+  if (request.size() < sizeof(protocol::InHeader)) return {};
+  const std::uint64_t unique = load<protocol::InHeader>(request).unique;
+  return {.id = RequestId{unique & ~protocol::kSentAgain},
+          .again = (unique & protocol::kSentAgain) != 0};
 }
 
 Result<> ask_for_resend(int fuse) {
-  fuse_out_header header{};
+  protocol::OutHeader header{};
   header.len = sizeof(header);
-  header.error = kNotifyResend;
+  header.error = protocol::kNotifyResend;
   if (::write(fuse, &header, sizeof(header)) < 0) return fail_errno(errno, "ask for a resend");
   return {};
 }
 
 bool wants_privileges_killed(Bytes request, FeatureSet on) {
-  if (has_opcode(request, FUSE_WRITE)) {
-    return (body_of<fuse_write_in>(request).write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  if (has_opcode(request, protocol::kWrite)) {
+    return (body_of<protocol::WriteIn>(request).write_flags & protocol::kWriteKillsPrivileges) != 0;
   }
-  if (has_opcode(request, FUSE_SETATTR)) {
-    const std::uint32_t valid = body_of<fuse_setattr_in>(request).valid;
-    const bool nothing = (valid & ~static_cast<std::uint32_t>(FATTR_FH | FATTR_LOCKOWNER)) == 0;
-    return (valid & FATTR_KILL_SUIDGID) != 0 || (nothing && on.has(Feature::kKillpriv));
+  if (has_opcode(request, protocol::kSetattr)) {
+    const std::uint32_t valid = body_of<protocol::SetattrIn>(request).valid;
+    const bool nothing = (valid & ~(protocol::kSetattrHandle | protocol::kSetattrLockOwner)) == 0;
+    return (valid & protocol::kSetattrKillsPrivileges) != 0 ||
+           (nothing && on.has(Feature::kKillpriv));
   }
-  if (has_opcode(request, FUSE_OPEN)) {
-    return (body_of<fuse_open_in>(request).open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+  if (has_opcode(request, protocol::kOpen)) {
+    return (body_of<protocol::OpenIn>(request).open_flags & protocol::kOpenKillsPrivileges) != 0;
   }
-  if (has_opcode(request, FUSE_CREATE)) {
-    return (body_of<fuse_create_in>(request).open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+  if (has_opcode(request, protocol::kCreate)) {
+    return (body_of<protocol::CreateIn>(request).open_flags & protocol::kOpenKillsPrivileges) != 0;
   }
   return false;
 }
 
 bool opens_to_truncate(Bytes request) {
   std::uint32_t flags = 0;
-  if (has_opcode(request, FUSE_OPEN)) flags = body_of<fuse_open_in>(request).flags;
-  if (has_opcode(request, FUSE_CREATE)) flags = body_of<fuse_create_in>(request).flags;
+  if (has_opcode(request, protocol::kOpen)) flags = body_of<protocol::OpenIn>(request).flags;
+  if (has_opcode(request, protocol::kCreate)) flags = body_of<protocol::CreateIn>(request).flags;
   return (flags & O_TRUNC) != 0;
 }
 
-bool is_tmpfile(Bytes request) { return has_opcode(request, kTmpfile); }
+bool is_tmpfile(Bytes request) { return has_opcode(request, protocol::kTmpfile); }
 
 Result<TmpfileRequest> parse_tmpfile(Bytes request) {
-  if (request.size() < sizeof(fuse_in_header) + sizeof(fuse_create_in)) {
+  if (request.size() < sizeof(protocol::InHeader) + sizeof(protocol::CreateIn)) {
     return fail(EINVAL, "TMPFILE request cut short");
   }
-  const auto header = load<fuse_in_header>(request);
-  const auto body = body_of<fuse_create_in>(request);
+  const auto header = load<protocol::InHeader>(request);
+  const auto body = body_of<protocol::CreateIn>(request);
   return TmpfileRequest{.unique = header.unique,
                         .directory = header.nodeid,
                         .uid = header.uid,

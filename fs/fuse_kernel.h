@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel and the daemon agree on: our own answer to FUSE_INIT, so that it does not depend
-// on the version of libfuse, and the parts of a request that libfuse does not hand on. The kernel's
-// linux/fuse.h is the reference.
+// on the version of libfuse, and the parts of a request that libfuse does not hand on. Their layout
+// is in fs/fuse_protocol.h.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_reply.h"
 
-#include <linux/fuse.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 
@@ -9,6 +8,7 @@
 #include <cstring>
 
 #include "fs/fuse_file_ops.h"
+#include "fs/fuse_protocol.h"
 #include "fs/journal_sink.h"
 #include "fs/privileges.h"
 #include "storage/base/escaped.h"
@@ -58,7 +58,7 @@ Caller opener_of(fuse_req_t request) {
 
 Doing::Doing(const char* name) : operation(name), inode{0} {
   const Bytes request = current_request();
-  if (!request.empty()) inode = InodeId{load<fuse_in_header>(request).nodeid};
+  if (!request.empty()) inode = InodeId{load<protocol::InHeader>(request).nodeid};
 }
 
 int log_error(Volume& volume, Doing doing, const Error& error) {
@@ -80,7 +80,7 @@ void reply_error(fuse_req_t request, Doing doing, const Error& error) {
 }
 
 bool reply_raw(const FuseContext& context, std::uint64_t unique, int error, Bytes body) {
-  fuse_out_header header{};
+  protocol::OutHeader header{};
   header.len = static_cast<std::uint32_t>(sizeof(header) + body.size());
   header.error = -error;
   header.unique = unique;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_request_times.h"
 
-#include <linux/fuse.h>
-
 #include <algorithm>
+
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 
 namespace spillfs::fs {
 namespace {
@@ -15,14 +16,14 @@ Bytes bytes_of_part(const iovec& part) {
 }
 
 bool is_answered(std::uint32_t opcode) {
-  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT &&
-         opcode != FUSE_NOTIFY_REPLY;
+  return opcode != protocol::kForget && opcode != protocol::kBatchForget &&
+         opcode != protocol::kInterrupt && opcode != protocol::kNotifyReply;
 }
 
 // What a read or a write says of itself; meaningless of all others.
-std::uint64_t bytes_in(std::span<const iovec> reply, const fuse_out_header& header) {
-  if (reply.size() > 1 && reply[1].iov_len == sizeof(fuse_write_out)) {
-    return load<fuse_write_out>(bytes_of_part(reply[1])).size;
+std::uint64_t bytes_in(std::span<const iovec> reply, const protocol::OutHeader& header) {
+  if (reply.size() > 1 && reply[1].iov_len == sizeof(protocol::WriteOut)) {
+    return load<protocol::WriteOut>(bytes_of_part(reply[1])).size;
   }
   return header.len - sizeof(header);
 }
@@ -31,7 +32,7 @@ std::uint64_t bytes_in(std::span<const iovec> reply, const fuse_out_header& head
 
 RequestTimes::Request::Request(RequestTimes& times, Bytes raw, Counted counted)
     : times_(times), counted_(counted) {
-  const auto header = load<fuse_in_header>(raw);
+  const auto header = load<protocol::InHeader>(raw);
   unique_ = header.unique;
   opcode_ = std::min<std::uint32_t>(header.opcode, kOpcodes - 1);
   served_here = this;
@@ -54,7 +55,7 @@ void RequestTimes::wait_for_answer(const Request& request) {
 }
 
 void RequestTimes::answered(std::span<const iovec> reply) {
-  const auto header = load<fuse_out_header>(bytes_of_part(reply.front()));
+  const auto header = load<protocol::OutHeader>(bytes_of_part(reply.front()));
   if (header.unique == 0) return;  // a notification
   const Answer answer{.error = -header.error, .bytes = bytes_in(reply, header), .at = Clock::now()};
   Request* const here = served_here;
@@ -79,9 +80,9 @@ void RequestTimes::count(const Asked& asked, const Answer& answer) {
     errors_.at(asked.opcode)
         .at(error < kErrors ? error : 0)
         .fetch_add(1, std::memory_order_relaxed);
-  } else if (asked.opcode == FUSE_READ) {
+  } else if (asked.opcode == protocol::kRead) {
     bytes_read_.fetch_add(answer.bytes, std::memory_order_relaxed);
-  } else if (asked.opcode == FUSE_WRITE) {
+  } else if (asked.opcode == protocol::kWrite) {
     bytes_written_.fetch_add(answer.bytes, std::memory_order_relaxed);
   }
 }

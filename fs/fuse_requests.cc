@@ -2,63 +2,64 @@
 #include "fs/fuse_requests.h"
 
 #include <fmt/format.h>
-#include <linux/fuse.h>
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
 #include "fs/control_files.h"
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 
 namespace spillfs::fs {
 namespace {
 
 constexpr std::array<std::pair<std::uint32_t, std::string_view>, 45> kNames{{
-    {FUSE_LOOKUP, "LOOKUP"},
-    {FUSE_FORGET, "FORGET"},
-    {FUSE_GETATTR, "GETATTR"},
-    {FUSE_SETATTR, "SETATTR"},
-    {FUSE_READLINK, "READLINK"},
-    {FUSE_SYMLINK, "SYMLINK"},
-    {FUSE_MKNOD, "MKNOD"},
-    {FUSE_MKDIR, "MKDIR"},
-    {FUSE_UNLINK, "UNLINK"},
-    {FUSE_RMDIR, "RMDIR"},
-    {FUSE_RENAME, "RENAME"},
-    {FUSE_LINK, "LINK"},
-    {FUSE_OPEN, "OPEN"},
-    {FUSE_READ, "READ"},
-    {FUSE_WRITE, "WRITE"},
-    {FUSE_STATFS, "STATFS"},
-    {FUSE_RELEASE, "RELEASE"},
-    {FUSE_FSYNC, "FSYNC"},
-    {FUSE_SETXATTR, "SETXATTR"},
-    {FUSE_GETXATTR, "GETXATTR"},
-    {FUSE_LISTXATTR, "LISTXATTR"},
-    {FUSE_REMOVEXATTR, "REMOVEXATTR"},
-    {FUSE_FLUSH, "FLUSH"},
-    {FUSE_OPENDIR, "OPENDIR"},
-    {FUSE_READDIR, "READDIR"},
-    {FUSE_RELEASEDIR, "RELEASEDIR"},
-    {FUSE_FSYNCDIR, "FSYNCDIR"},
-    {FUSE_GETLK, "GETLK"},
-    {FUSE_SETLK, "SETLK"},
-    {FUSE_SETLKW, "SETLKW"},
-    {FUSE_ACCESS, "ACCESS"},
-    {FUSE_CREATE, "CREATE"},
-    {FUSE_INTERRUPT, "INTERRUPT"},
-    {FUSE_DESTROY, "DESTROY"},
-    {FUSE_IOCTL, "IOCTL"},
-    {FUSE_POLL, "POLL"},
-    {FUSE_BATCH_FORGET, "BATCH_FORGET"},
-    {FUSE_FALLOCATE, "FALLOCATE"},
-    {FUSE_READDIRPLUS, "READDIRPLUS"},
-    {FUSE_RENAME2, "RENAME2"},
-    {FUSE_LSEEK, "LSEEK"},
-    {FUSE_COPY_FILE_RANGE, "COPY_FILE_RANGE"},
-    {FUSE_SYNCFS, "SYNCFS"},
-    {kTmpfile, "TMPFILE"},
-    {kStatx, "STATX"},
+    {protocol::kLookup, "LOOKUP"},
+    {protocol::kForget, "FORGET"},
+    {protocol::kGetattr, "GETATTR"},
+    {protocol::kSetattr, "SETATTR"},
+    {protocol::kReadlink, "READLINK"},
+    {protocol::kSymlink, "SYMLINK"},
+    {protocol::kMknod, "MKNOD"},
+    {protocol::kMkdir, "MKDIR"},
+    {protocol::kUnlink, "UNLINK"},
+    {protocol::kRmdir, "RMDIR"},
+    {protocol::kRename, "RENAME"},
+    {protocol::kLink, "LINK"},
+    {protocol::kOpen, "OPEN"},
+    {protocol::kRead, "READ"},
+    {protocol::kWrite, "WRITE"},
+    {protocol::kStatfs, "STATFS"},
+    {protocol::kRelease, "RELEASE"},
+    {protocol::kFsync, "FSYNC"},
+    {protocol::kSetxattr, "SETXATTR"},
+    {protocol::kGetxattr, "GETXATTR"},
+    {protocol::kListxattr, "LISTXATTR"},
+    {protocol::kRemovexattr, "REMOVEXATTR"},
+    {protocol::kFlush, "FLUSH"},
+    {protocol::kOpendir, "OPENDIR"},
+    {protocol::kReaddir, "READDIR"},
+    {protocol::kReleasedir, "RELEASEDIR"},
+    {protocol::kFsyncdir, "FSYNCDIR"},
+    {protocol::kGetlk, "GETLK"},
+    {protocol::kSetlk, "SETLK"},
+    {protocol::kSetlkw, "SETLKW"},
+    {protocol::kAccess, "ACCESS"},
+    {protocol::kCreate, "CREATE"},
+    {protocol::kInterrupt, "INTERRUPT"},
+    {protocol::kDestroy, "DESTROY"},
+    {protocol::kIoctl, "IOCTL"},
+    {protocol::kPoll, "POLL"},
+    {protocol::kBatchForget, "BATCH_FORGET"},
+    {protocol::kFallocate, "FALLOCATE"},
+    {protocol::kReaddirplus, "READDIRPLUS"},
+    {protocol::kRename2, "RENAME2"},
+    {protocol::kLseek, "LSEEK"},
+    {protocol::kCopyFileRange, "COPY_FILE_RANGE"},
+    {protocol::kSyncfs, "SYNCFS"},
+    {protocol::kTmpfile, "TMPFILE"},
+    {protocol::kStatx, "STATX"},
 }};
 
 constexpr std::string_view kUnknown = "UNKNOWN";
@@ -68,9 +69,9 @@ std::string name_of(std::uint32_t opcode) {
   return name == kUnknown ? fmt::format("opcode {}", opcode) : std::string(name);
 }
 
-bool about_control_files(const fuse_in_header& header, Bytes body) {
+bool about_control_files(const protocol::InHeader& header, Bytes body) {
   if (ControlFiles::owns(InodeId{header.nodeid})) return true;
-  if (header.opcode != FUSE_LOOKUP) return false;
+  if (header.opcode != protocol::kLookup) return false;
   const std::string_view name = as_text(body);
   return ControlFiles::owns(InodeId{header.nodeid}, name.substr(0, name.find('\0')));
 }
@@ -84,21 +85,23 @@ std::string_view request_name(std::uint32_t opcode) {
 }
 
 bool has_answer(Bytes request) {
-  const std::uint32_t opcode = load<fuse_in_header>(request).opcode;
-  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
+  const std::uint32_t opcode = load<protocol::InHeader>(request).opcode;
+  return opcode != protocol::kForget && opcode != protocol::kBatchForget &&
+         opcode != protocol::kInterrupt;
 }
 
 std::optional<std::uint64_t> released_handle(Bytes request) {
-  const auto header = load<fuse_in_header>(request);
+  const auto header = load<protocol::InHeader>(request);
   const Bytes body = request.subspan(sizeof(header));
-  const bool releases = header.opcode == FUSE_RELEASE && body.size() >= sizeof(fuse_release_in);
+  const bool releases =
+      header.opcode == protocol::kRelease && body.size() >= sizeof(protocol::ReleaseIn);
   if (!releases || ControlFiles::owns(InodeId{header.nodeid})) return std::nullopt;
-  return load<fuse_release_in>(body).fh;
+  return load<protocol::ReleaseIn>(body).fh;
 }
 
 Counted RequestCounters::count(Bytes request) {
-  if (request.size() < sizeof(fuse_in_header)) return Counted::kNo;
-  const auto header = load<fuse_in_header>(request);
+  if (request.size() < sizeof(protocol::InHeader)) return Counted::kNo;
+  const auto header = load<protocol::InHeader>(request);
   if (about_control_files(header, request.subspan(sizeof(header)))) return Counted::kNo;
   const std::size_t at = std::min<std::size_t>(header.opcode, kOpcodes - 1);
   counts_.at(at).fetch_add(1, std::memory_order_relaxed);

@@ -24,10 +24,6 @@ bool has_answer(Bytes request);
 // The handle of a file that a raw request closes for the last time.
 std::optional<std::uint64_t> released_handle(Bytes request);
 
-// FUSE_TMPFILE and FUSE_STATX of linux/fuse.h, which is older on some distributions.
-inline constexpr std::uint32_t kTmpfile = 51;
-inline constexpr std::uint32_t kStatx = 52;
-
 inline constexpr std::size_t kOpcodes = 64;  // the last stands for all that are beyond
 
 // Whether a request is one that the counters and times tell of.

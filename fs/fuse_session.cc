@@ -2,7 +2,6 @@
 #include "fs/fuse_session.h"
 
 #include <fmt/format.h>
-#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
@@ -15,6 +14,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "fs/fuse_protocol.h"
 #include "fs/fuse_requests.h"
 #include "storage/base/threads.h"
 
@@ -213,7 +213,7 @@ void FuseSession::serve_in_turn(MutableBytes request) {
 // The kernel does not say who closes a file for the last time, nor whose mapping it writes back.
 uid_t FuseSession::user_of_request(Bytes request) {
   if (const auto handle = released_handle(request)) return volume_.opener_of(HandleId{*handle});
-  const auto header = load<fuse_in_header>(request);
+  const auto header = load<protocol::InHeader>(request);
   return requesters_.user_lately(header.uid, static_cast<pid_t>(header.pid));
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_statx.h"
 
-#include <linux/fuse.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -9,8 +8,9 @@
 #include <cstddef>
 
 #include "fs/fuse_file_ops.h"
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 #include "fs/fuse_reply.h"
-#include "fs/fuse_requests.h"
 
 namespace spillfs::fs {
 namespace {
@@ -86,10 +86,12 @@ Statx raw_statx(const Attributes& from) {
 
 }  // namespace
 
-bool is_statx(Bytes request) { return load<fuse_in_header>(request).opcode == kStatx; }
+bool is_statx(Bytes request) {
+  return load<protocol::InHeader>(request).opcode == protocol::kStatx;
+}
 
 void serve_statx(FuseContext& context, Bytes request) {
-  const auto header = load<fuse_in_header>(request);
+  const auto header = load<protocol::InHeader>(request);
   const InodeId id{header.nodeid};
   auto look = [&]() -> Result<Attributes> {
     if (!ControlFiles::owns(id)) return context.volume->get_attributes(id);

@@ -4,6 +4,7 @@
 // codes are those of the callers' manuals.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>

@@ -8,6 +8,7 @@
 #include <rocksdb/listener.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <thread>
 

@@ -7,6 +7,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/status.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -7,6 +7,7 @@
 #include <rocksdb/file_system.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>

@@ -2,10 +2,11 @@
 #include "fs/fuse_kernel.h"
 
 #include <gtest/gtest.h>
-#include <linux/fuse.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 #include "fs/fuse_setxattr.h"
 #include "storage/base/fd.h"
 
@@ -14,7 +15,7 @@ namespace {
 
 template <class Body>
 std::vector<std::byte> request(std::uint32_t opcode, const Body& body, std::string_view text = {}) {
-  fuse_in_header header{};
+  protocol::InHeader header{};
   header.opcode = opcode;
   header.unique = 77;
   header.nodeid = 5;
@@ -28,12 +29,12 @@ std::vector<std::byte> request(std::uint32_t opcode, const Body& body, std::stri
 
 std::vector<std::byte> init_of(std::uint32_t flags, std::uint32_t flags2 = 0,
                                std::uint32_t minor = 45) {
-  fuse_init_in init{};
-  init.major = FUSE_KERNEL_VERSION;
+  protocol::InitIn init{};
+  init.major = protocol::kMajor;
   init.minor = minor;
   init.flags = flags;
   init.flags2 = flags2;
-  return request(FUSE_INIT, init);
+  return request(protocol::kInit, init);
 }
 
 // What answer_init() returns to a kernel that offers `flags`, and the flags that it answers.
@@ -46,17 +47,18 @@ std::pair<std::vector<std::byte>, std::uint32_t> answered(std::uint32_t flags, F
   EXPECT_EQ(::write(kernels.get(), init.data(), init.size()), static_cast<ssize_t>(init.size()));
   auto agreed = answer_init(ours.get(), without);
   struct {
-    fuse_out_header header;
-    fuse_init_out body;
+    protocol::OutHeader header;
+    protocol::InitOut body;
   } reply{};
   EXPECT_EQ(::read(kernels.get(), &reply, sizeof(reply)), static_cast<ssize_t>(sizeof(reply)));
   return {agreed.value(), reply.body.flags};
 }
 
-constexpr std::uint32_t kAcls = FUSE_POSIX_ACL | FUSE_DONT_MASK | FUSE_SETXATTR_EXT;
+constexpr std::uint32_t kAcls =
+    protocol::kInitPosixAcl | protocol::kInitDontMask | protocol::kInitLongSetxattr;
 
 TEST(FuseKernel, AclsAreOneFeature) {
-  const auto [init, told] = answered(kAcls | FUSE_MAX_PAGES, {});
+  const auto [init, told] = answered(kAcls | protocol::kInitMaxPages, {});
   EXPECT_EQ(told & kAcls, kAcls);
   const auto features = features_of(init, {});
   EXPECT_TRUE(features.on.has(Feature::kAcl));
@@ -66,13 +68,14 @@ TEST(FuseKernel, AclsAreOneFeature) {
 TEST(FuseKernel, WithoutAclsNothingOfThemIsAgreed) {
   const auto [init, told] = answered(kAcls, *parse_features("acl"));
   EXPECT_EQ(told & kAcls, 0U);
-  const auto [older, told_older] = answered(FUSE_DONT_MASK | FUSE_SETXATTR_EXT, {});
+  const auto [older, told_older] =
+      answered(protocol::kInitDontMask | protocol::kInitLongSetxattr, {});
   EXPECT_EQ(told_older & kAcls, 0U);
   EXPECT_FALSE(features_of(older, {}).long_setxattr);
 }
 
 TEST(FuseKernel, WhatWasNotAgreedStaysOff) {
-  const auto [init, told] = answered(kAcls | FUSE_MAX_PAGES, *parse_features("acl"));
+  const auto [init, told] = answered(kAcls | protocol::kInitMaxPages, *parse_features("acl"));
   const auto later = features_of(init, {});  // a worker that would have it on
   EXPECT_FALSE(later.on.has(Feature::kAcl));
   EXPECT_FALSE(later.long_setxattr);
@@ -80,7 +83,7 @@ TEST(FuseKernel, WhatWasNotAgreedStaysOff) {
 }
 
 TEST(FuseKernel, AnEarlierProgramAgreedToNoMoreThanItKnew) {
-  auto init = init_of(kAcls | FUSE_MAX_PAGES);
+  auto init = init_of(kAcls | protocol::kInitMaxPages);
   EXPECT_TRUE(features_of(init, {}).on.has(Feature::kAcl)) << "as the kernel sent it";
   leave_what_version_1_agreed(init);
   EXPECT_FALSE(features_of(init, {}).on.has(Feature::kAcl));
@@ -92,13 +95,13 @@ TEST(FuseKernel, AnEarlierProgramAgreedToNoMoreThanItKnew) {
 
 // The kernel goes on leaving ids out, though a reload has the feature no more.
 TEST(FuseKernel, IdsStayMappedOnceThatIsAgreed) {
-  constexpr std::uint32_t kAllowIdmap = 1U << 8;  // in flags2
+  constexpr std::uint32_t kAllowIdmap = protocol::kInitAllowIdmap >> 32;  // in flags2
   const auto without = *parse_features("idmapped_mounts");
-  const auto mapped = features_of(init_of(FUSE_INIT_EXT, kAllowIdmap), without);
+  const auto mapped = features_of(init_of(protocol::kInitExt, kAllowIdmap), without);
   EXPECT_FALSE(mapped.on.has(Feature::kIdmappedMounts));
   EXPECT_TRUE(mapped.maps_ids);
-  EXPECT_FALSE(features_of(init_of(FUSE_INIT_EXT), {}).maps_ids);
-  auto earlier = init_of(FUSE_INIT_EXT, kAllowIdmap);
+  EXPECT_FALSE(features_of(init_of(protocol::kInitExt), {}).maps_ids);
+  auto earlier = init_of(protocol::kInitExt, kAllowIdmap);
   leave_what_version_1_agreed(earlier);
   EXPECT_FALSE(features_of(earlier, {}).maps_ids);
 }
@@ -109,25 +112,25 @@ TEST(FuseKernel, BirthTimesCameWithAVersion) {
   EXPECT_FALSE(features_of(init_of(0), *parse_features("birth_time")).on.has(Feature::kBirthTime));
 }
 
-fuse_setxattr_in setxattr_in(std::uint32_t flags) {
+protocol::SetxattrIn setxattr_in(std::uint32_t flags) {
   return {.size = 5, .flags = 1, .setxattr_flags = flags, .padding = 0};
 }
 constexpr std::string_view kNameAndValue{"user.x\0value", 12};
 
 TEST(FuseSetxattr, TheFlagsAreTakenOut) {
-  for (std::uint32_t flags : {0, FUSE_SETXATTR_ACL_KILL_SGID}) {
-    auto raw = request(FUSE_SETXATTR, setxattr_in(flags), kNameAndValue);
+  for (std::uint32_t flags : {0U, protocol::kSetxattrKillsSetGid}) {
+    auto raw = request(protocol::kSetxattr, setxattr_in(flags), kNameAndValue);
     MutableBytes shorter = raw;
     const SetGid set_gid = take_setxattr_flags(shorter, {.long_setxattr = true});
     EXPECT_EQ(set_gid, flags == 0 ? SetGid::kStays : SetGid::kGoes);
-    const auto header = load<fuse_in_header>(shorter);
+    const auto header = load<protocol::InHeader>(shorter);
     EXPECT_EQ(header.len, shorter.size());
     EXPECT_EQ(header.unique, 77U);
     EXPECT_EQ(header.nodeid, 5U);
     const Bytes body = shorter.subspan(sizeof(header));
     EXPECT_EQ(load<std::uint32_t>(body), 5U);
     EXPECT_EQ(load<std::uint32_t>(body.subspan(4)), 1U);
-    EXPECT_EQ(as_text(body.subspan(FUSE_COMPAT_SETXATTR_IN_SIZE)), kNameAndValue);
+    EXPECT_EQ(as_text(body.subspan(protocol::kShortSetxattr)), kNameAndValue);
   }
 }
 
@@ -138,26 +141,26 @@ TEST(FuseSetxattr, OthersStayAsTheyAre) {
     EXPECT_EQ(take_setxattr_flags(same, features), SetGid::kStays);
     return same.data() == raw.data() && same.size() == before.size() && raw == before;
   };
-  const auto in = setxattr_in(FUSE_SETXATTR_ACL_KILL_SGID);
-  EXPECT_TRUE(kept(request(FUSE_SETXATTR, in, kNameAndValue), {})) << "the kernel sends none";
-  EXPECT_TRUE(kept(request(FUSE_GETXATTR, in, kNameAndValue), {.long_setxattr = true}));
-  EXPECT_TRUE(kept(request(FUSE_SETXATTR, std::uint32_t{1}), {.long_setxattr = true}));
+  const auto in = setxattr_in(protocol::kSetxattrKillsSetGid);
+  EXPECT_TRUE(kept(request(protocol::kSetxattr, in, kNameAndValue), {})) << "the kernel sends none";
+  EXPECT_TRUE(kept(request(protocol::kGetxattr, in, kNameAndValue), {.long_setxattr = true}));
+  EXPECT_TRUE(kept(request(protocol::kSetxattr, std::uint32_t{1}), {.long_setxattr = true}));
 }
 
 TEST(FuseKernel, ASetattrOfNothingTakesPrivileges) {
   FeatureSet on;
-  fuse_setattr_in nothing{};
-  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  protocol::SetattrIn nothing{};
+  EXPECT_FALSE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
   on.add(Feature::kKillpriv);
-  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
-  nothing.valid = FATTR_FH;
-  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
-  nothing.valid = FATTR_MODE;
-  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
-  nothing.valid = FATTR_SIZE | FATTR_LOCKOWNER;
-  EXPECT_FALSE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
-  nothing.valid |= FATTR_KILL_SUIDGID;
-  EXPECT_TRUE(wants_privileges_killed(request(FUSE_SETATTR, nothing), on));
+  EXPECT_TRUE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
+  nothing.valid = protocol::kSetattrHandle;
+  EXPECT_TRUE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
+  nothing.valid = protocol::kSetattrMode;
+  EXPECT_FALSE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
+  nothing.valid = protocol::kSetattrSize | protocol::kSetattrLockOwner;
+  EXPECT_FALSE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
+  nothing.valid |= protocol::kSetattrKillsPrivileges;
+  EXPECT_TRUE(wants_privileges_killed(request(protocol::kSetattr, nothing), on));
 }
 
 }  // namespace

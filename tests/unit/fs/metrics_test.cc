@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
-#include <linux/fuse.h>
 
 #include <array>
 #include <chrono>
@@ -8,6 +7,8 @@
 
 #include "fs/clients.h"
 #include "fs/exposition.h"
+#include "fs/fuse_opcodes.h"
+#include "fs/fuse_protocol.h"
 #include "fs/fuse_request_times.h"
 #include "fs/human.h"
 #include "fs/journal_sink.h"
@@ -92,8 +93,8 @@ TEST(MetricsAddress, RefusesTheRest) {
   EXPECT_THAT(parse_metrics_address("0.0.0.0:9123").error().context, HasSubstr("other machines"));
 }
 
-fuse_in_header request(std::uint64_t unique, std::uint32_t opcode) {
-  fuse_in_header header{};
+protocol::InHeader request(std::uint64_t unique, std::uint32_t opcode) {
+  protocol::InHeader header{};
   header.len = sizeof(header);
   header.unique = unique;
   header.opcode = opcode;
@@ -101,7 +102,7 @@ fuse_in_header request(std::uint64_t unique, std::uint32_t opcode) {
 }
 
 void answer(RequestTimes& times, std::uint64_t unique, int error, std::uint32_t body = 0) {
-  fuse_out_header header{};
+  protocol::OutHeader header{};
   header.unique = unique;
   header.error = -error;
   header.len = static_cast<std::uint32_t>(sizeof(header) + body);
@@ -112,17 +113,17 @@ void answer(RequestTimes& times, std::uint64_t unique, int error, std::uint32_t 
 TEST(RequestTimes, CountsWhatItsThreadAnswers) {
   const auto times = std::make_unique<RequestTimes>();
   {
-    const auto raw = request(7, FUSE_READ);
+    const auto raw = request(7, protocol::kRead);
     const RequestTimes::Request served(*times, bytes_of(raw), Counted::kYes);
     answer(*times, 7, 0, 4096);
   }
   {
-    const auto raw = request(8, FUSE_GETATTR);
+    const auto raw = request(8, protocol::kGetattr);
     const RequestTimes::Request served(*times, bytes_of(raw), Counted::kNo);
     answer(*times, 8, EIO);
   }
   ASSERT_EQ(times->latencies().size(), 1);
-  EXPECT_EQ(times->latencies().front().opcode, FUSE_READ);
+  EXPECT_EQ(times->latencies().front().opcode, protocol::kRead);
   EXPECT_EQ(times->latencies().front().counts.count(), 1);
   EXPECT_EQ(times->bytes_read(), 4096);
   EXPECT_TRUE(times->errors().empty());
@@ -132,14 +133,14 @@ TEST(RequestTimes, CountsWhatItsThreadAnswers) {
 TEST(RequestTimes, CountsWhatIsAnsweredLaterOrByAnotherThread) {
   const auto times = std::make_unique<RequestTimes>();
   {
-    const auto raw = request(1, FUSE_FSYNC);
+    const auto raw = request(1, protocol::kFsync);
     const RequestTimes::Request served(*times, bytes_of(raw), Counted::kYes);
   }
   EXPECT_EQ(times->waiting(), 1);
   answer(*times, 1, ENOSPC);
   EXPECT_EQ(times->waiting(), 0);
   {
-    const auto raw = request(2, FUSE_FSYNC);
+    const auto raw = request(2, protocol::kFsync);
     const RequestTimes::Request served(*times, bytes_of(raw), Counted::kYes);
     std::jthread([&] { answer(*times, 2, 0); }).join();
   }
@@ -153,7 +154,7 @@ TEST(RequestTimes, CountsWhatIsAnsweredLaterOrByAnotherThread) {
 TEST(RequestTimes, NeverWaitsForWhatHasNoAnswer) {
   const auto times = std::make_unique<RequestTimes>();
   {
-    const auto raw = request(1, FUSE_FORGET);
+    const auto raw = request(1, protocol::kForget);
     const RequestTimes::Request served(*times, bytes_of(raw), Counted::kYes);
   }
   answer(*times, 0, 0);  // a notification
