@@ -49,6 +49,8 @@ class Scenario:
     repeat: bool = True  # False: one round is enough
     mounts: bool = True  # False: starts its target by itself
     together: bool = False  # takes all targets, which take turns in one process
+    programs: tuple = ()  # of the build's tests, that it runs
+    packages: tuple = ()  # of build/venv
 
 
 def run_child(*command):
@@ -204,15 +206,17 @@ def remount(target, size, root):
 
 
 ALL = (
-    Scenario("ray-64m", "Ray's FileSystemStorage, 8 objects of 64 MiB in a file", ray_64m, together=True),
-    Scenario("ray-1m", "the same, 256 objects of 1 MiB in a file", ray_1m, together=True),
+    Scenario("ray-64m", "Ray's FileSystemStorage, 8 objects of 64 MiB in a file", ray_64m, together=True,
+             packages=("ray",)),
+    Scenario("ray-1m", "the same, 256 objects of 1 MiB in a file", ray_1m, together=True,
+             packages=("ray",)),
     Scenario("ray-64m-cgroup", "32 objects of 64 MiB in 4 files, the client in 1.2 GB of memory",
-             ray_cgroup, together=True),
+             ray_cgroup, together=True, packages=("ray",)),
     Scenario("small", "a file per object: 4 KiB, 100 KiB, 1 MiB; 1 and 4 threads", small,
-             kinds=("disk", "spillfs", "null", "other")),
+             kinds=("disk", "spillfs", "null", "other"), programs=("file_load",)),
     Scenario("unlink-64m", "unlink of a 64 MiB file", unlink_64m),
     Scenario("reclaim", "random deletes at 80 % of the quota", reclaim, kinds=("spillfs",),
              repeat=False, mounts=False),
     Scenario("remount", "a store of many files: start-up and memory", remount, kinds=("spillfs",),
-             repeat=False, mounts=False),
+             repeat=False, mounts=False, programs=("file_load",)),
 )

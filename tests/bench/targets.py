@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import typing
 
 from support import mounted as m
 
@@ -115,13 +116,24 @@ class Spillfs(Directory):
         super().stop()
 
 
+class Other(typing.NamedTuple):
+    """A FUSE server that is compared where it is installed."""
+    command: tuple  # without the program; {source} and {mount} are filled in
+    remedy: str  # what to do where it is not
+
+
+OTHERS = {
+    "passthrough_hp": Other(("--foreground", "{source}", "{mount}"),
+                            "put the example of libfuse into the PATH"),
+    "mergerfs": Other(("-f", "-o", "allow_other", "{source}", "{mount}"), "run 'apt install mergerfs'"),
+    "bindfs": Other(("-f", "{source}", "{mount}"), "run 'apt install bindfs'"),
+}
+
+
 def installed(disk_label, spillfs):
     """All targets of this machine; `spillfs` are pairs of label and mount options."""
     targets = [Directory(disk_label), *(Spillfs(*pair) for pair in spillfs), Null()]
-    for label, command in (
-            ("passthrough_hp", ["--foreground", "{source}", "{mount}"]),
-            ("mergerfs", ["-f", "-o", "allow_other", "{source}", "{mount}"]),
-            ("bindfs", ["-f", "{source}", "{mount}"])):
+    for label, other in OTHERS.items():
         if program := shutil.which(label):
-            targets.append(Server(label, [program, *command]))
+            targets.append(Server(label, [program, *other.command]))
     return targets
