@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 5> kNames{"quota", "log", "write", "threa
 
 TEST(DidYouMean, WhatIsNear) {
   EXPECT_EQ(did_you_mean("quotta", kNames), "; did you mean 'quota'?");
+  EXPECT_EQ(did_you_mean("qouta", kNames), "; did you mean 'quota'?");
   EXPECT_EQ(did_you_mean("thraeds", kNames), "; did you mean 'threads'?");
   EXPECT_EQ(did_you_mean("stor", kNames), "; did you mean 'store'?");
 }
