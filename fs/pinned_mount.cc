@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "fs/descriptor_info.h"
@@ -22,6 +24,10 @@ namespace {
 constexpr unsigned kUniqueId = 0x4000;  // STATX_MNT_ID_UNIQUE, which older headers do not have
 
 std::string link_of(const Fd& file) { return fmt::format("/proc/self/fd/{}", file.get()); }
+
+// A look at the mount, as other verbs and the reaper take, keeps nobody's unmount from being done.
+constexpr std::chrono::seconds kBriefUse{3};
+constexpr std::chrono::milliseconds kBetweenTries{50};
 
 enum class Detach : std::uint8_t { kNo, kYes };
 
@@ -108,6 +114,17 @@ Result<> PinnedMount::unmount_unless_busy(PinnedMount mount) {
   there.reset();
   mount.root_.reset();
   const std::string link = fmt::format("{}/{}", link_of(folder), name);
+  const auto patience = std::chrono::steady_clock::now() + kBriefUse;
+  while (true) {
+    auto done = try_to_unmount(link, mount);
+    const bool again = !done && done.error().code == EBUSY;
+    if (!again || std::chrono::steady_clock::now() >= patience) return done;
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+}
+
+// EBUSY where something uses it.
+Result<> PinnedMount::try_to_unmount(const std::string& link, const PinnedMount& mount) {
   if (::umount2(link.c_str(), UMOUNT_NOFOLLOW) == 0 || errno == EINVAL) return {};
   if (errno == EBUSY) return fail(EBUSY, mount.path() + " is busy");
   if (errno != EPERM || ::geteuid() == 0) return fail_errno(errno, "unmount " + mount.path());

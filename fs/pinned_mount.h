@@ -36,11 +36,13 @@ class PinnedMount {
 
   // Takes it out of the tree, also where files are open in it. Done when it is out already.
   Result<> unmount() const;
-  // Unmounts what nothing uses, and gives it back, as that would be a use; EBUSY. What is at its
-  // place by then, and could only be put there by who may unmount this one, may go instead.
+  // Unmounts what nothing uses for longer than three seconds, and gives it back, as that would be a
+  // use; EBUSY. What is at its place by then, and could only be put there by who may unmount this
+  // one, may go instead.
   static Result<> unmount_unless_busy(PinnedMount mount);
 
  private:
+  static Result<> try_to_unmount(const std::string& link, const PinnedMount& mount);
   PinnedMount(Fd root, MountEntry entry, MountOwner owner)
       : root_(std::move(root)), entry_(std::move(entry)), owner_(owner) {}
 
