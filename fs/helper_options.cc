@@ -12,7 +12,7 @@ namespace {
 
 // mount(8) handles these, or they say what is so anyway: FUSE mounts are nosuid and nodev, and
 // reads do not move the access time.
-constexpr std::array<std::string_view, 26> kLeftOut{"defaults",      "rw",
+constexpr std::array<std::string_view, 27> kLeftOut{"defaults",      "rw",
                                                     "auto",          "noauto",
                                                     "user",          "nouser",
                                                     "users",         "owner",
@@ -24,10 +24,11 @@ constexpr std::array<std::string_view, 26> kLeftOut{"defaults",      "rw",
                                                     "loud",          "relatime",
                                                     "norelatime",    "nomand",
                                                     "diratime",      "nolazytime",
-                                                    "nostrictatime", "default_permissions"};
+                                                    "nostrictatime", "default_permissions",
+                                                    "nodiratime"};
 constexpr std::array<std::string_view, 6> kLeftOutWith{
     "x-", "X-", "comment=", "user=", "helper=", "uhelper="};
-constexpr std::array<std::string_view, 3> kForTheKernel{"noexec", "noatime", "nodiratime"};
+constexpr std::array<std::string_view, 2> kForTheKernel{"noexec", "noatime"};
 
 struct Refused {
   std::string_view name;

@@ -85,7 +85,8 @@ class CommandLine(unittest.TestCase):
                              ("strictatime", "access time"), ("remount", "spillfs upgrade")):
             self.assertIn(text, self.refused(USAGE, *mount, option))
         self.assertFalse(self.store.store.exists())
-        generic = "defaults,rw,user,nofail,_netdev,x-systemd.automount,comment=mine,noatime,noexec"
+        generic = ("defaults,rw,user,nofail,_netdev,x-systemd.automount,comment=mine,"
+                   "noatime,nodiratime,noexec")
         self.store.mount("-o", generic, "-o", "quota=1GiB")
         flags = next(line.split()[5] for where, line in m.mounts() if where == str(self.path))
         self.assertTrue({"noexec", "noatime"} <= set(flags.split(",")), flags)
