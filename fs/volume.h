@@ -375,7 +375,7 @@ class Volume {
   Result<> drop_capabilities(Vnode& vnode) REQUIRES(vnode.mutex);
   Result<> put_xattr(const VnodeRef& vnode, index::Inode after, index::Batch::XattrChange change,
                      RequestId request) REQUIRES(vnode->mutex);
-  void revert(Vnode& vnode, const Error& why) REQUIRES(vnode.mutex);
+  void revert(Vnode& vnode) REQUIRES(vnode.mutex);
 
   // volume_content.cc: where the bytes are
   Result<> open_content(Vnode& vnode) REQUIRES(vnode.mutex);

@@ -313,7 +313,8 @@ Result<> Volume::truncate(Vnode& vnode, std::uint64_t size) {
   revive(vnode);
   auto done = resize(vnode, size);
   if (!done) publish(vnode);  // what was published as cut is there still
-  if (!done && vnode.opens == 0) revert(vnode, done.error());
+  // It was sealed at its last close: nothing is lost.
+  if (!done && vnode.opens == 0) revert(vnode);
   return done;
 }
 
@@ -445,7 +446,11 @@ Result<> Volume::release(HandleId id) {
   }
   if (vnode->passthroughs == 0) take_back(*vnode);
   if (sealed) sealed = seal(*vnode);
-  if (!sealed && vnode->opens == 0) revert(*vnode, sealed.error());
+  if (!sealed && vnode->opens == 0) {
+    spdlog::error("inode {} falls back to its last seal: {}", number(vnode->id),
+                  describe(sealed.error()));
+    revert(*vnode);
+  }
   if (vnode->opens == 0 && vnode->inode.links == 0) orphaned(vnode);
   if (vnode->writers == 0) sum_later(vnode->inode);
   if (may_write(open.flags) && vnode->writers == 0 && vnode->home) {
@@ -458,15 +463,14 @@ Result<> Volume::release(HandleId id) {
   return sealed;
 }
 
-// Nobody has it open and it could not be sealed, which the caller has been told: the file is what
-// it was at its last seal.
-void Volume::revert(Vnode& vnode, const Error& why) {
+// The file is not open, and could not be sealed or cut, which the caller is told: it is what it was
+// at its last seal.
+void Volume::revert(Vnode& vnode) {
   {
     MutexLock lock(reclaim_mutex_);
     reverted_.insert(number(vnode.id));
   }
   kick_reclaim();
-  spdlog::error("inode {} falls back to its last seal: {}", number(vnode.id), describe(why));
   const SegmentId unnamed = unnamed_segment(vnode);
   vnode.staged.reset();
   vnode.segment.reset();

@@ -184,7 +184,11 @@ void Volume::settle_restored(const VnodeRef& vnode) {
     take_back_stale(std::exchange(vnode->backing, 0));
   }
   if (vnode->opens != 0) return publish(*vnode);
-  if (auto sealed = seal(*vnode); !sealed) revert(*vnode, sealed.error());
+  if (auto sealed = seal(*vnode); !sealed) {
+    spdlog::error("inode {} falls back to its last seal: {}", number(vnode->id),
+                  describe(sealed.error()));
+    revert(*vnode);
+  }
   if (vnode->inode.links == 0) orphaned(vnode);  // with what it is charged for by now
   close_row(*vnode);
 }
