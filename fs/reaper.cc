@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <regex>
 #include <utility>
 
 #include "fs/own_xattrs.h"
@@ -124,12 +125,14 @@ class Search {
     if (known == nullptr) return false;
     const auto creator = SPILLFS_TRY(judge_.creator_of(entry.inode));
     if (!creator || creator->runtime != known->runtime) return false;
+    if (!is_named_by(*known, entry.name, *creator)) return false;
     const auto count = owners(*known, *creator);
     const ReapRules& rules = judge_.rules();
     if (!count || !have_ended(*creator, *count, rules.machine, rules.gone)) return false;
     orphan.why = describe(*known, *creator, creator->processes[*count - 1]);
     orphan.uid = SPILLFS_TRY(judge_.tree().look(entry.inode)).st_uid;
     if (!SPILLFS_TRY(may_go(entry, orphan, 0))) return false;
+    if (known->contents && !SPILLFS_TRY(holds_only(entry.inode, *known->contents))) return false;
     orphan.entries = {entry};
     return known->lock.empty() || SPILLFS_TRY(lock_may_go(entry, known->lock, orphan));
   }
@@ -165,6 +168,21 @@ class Search {
     if (!S_ISDIR(found.st_mode)) return false;  // what runtimes do not make
     return SPILLFS_TRY(judge_.maker_is_gone(entry.inode)) &&
            SPILLFS_TRY(inside_may_go(entry, orphan, level));
+  }
+
+  // Whether there is something in a directory, and all of it has a name that the runtime gives.
+  Result<bool> holds_only(InodeId directory, const std::regex& names) {
+    bool any = false;
+    std::uint64_t after = 0;
+    do {
+      const auto page = SPILLFS_TRY(judge_.tree().list(directory, after));
+      for (const ReapEntry& entry : page.entries) {
+        if (!std::regex_match(entry.name, names)) return false;
+        any = true;
+      }
+      after = page.next;
+    } while (after != 0);
+    return any;
   }
 
   Result<bool> inside_may_go(const ReapEntry& directory, Orphan& orphan, int level) {

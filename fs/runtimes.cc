@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/runtimes.h"
 
+#include <fmt/format.h>
+
 #include <vector>
 
 namespace spillfs::fs {
 namespace {
+
+constexpr const char* kUuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+
+std::regex with_uuid(std::string_view before, std::string_view after = "") {
+  return std::regex(fmt::format("{}{}{}", before, kUuid, after));
+}
 
 // Compiled once; a function's own, so that nothing runs before main().
 const std::vector<RuntimeDirectory>& directories() {
@@ -15,9 +23,20 @@ const std::vector<RuntimeDirectory>& directories() {
       {"Dask", std::regex("dask-(scratch|worker)-space.*"), std::regex("worker-[a-z0-9_]{8}"),
        std::regex("(python|dask).*"), ".dirlock"},
       // Not a YARN application's: its shuffle service reads them when the executor is gone.
-      {"Spark", std::regex("(?!application_).*"),
-       std::regex("(blockmgr|spark|executor)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+      {"Spark", std::regex("(?!application_).*"), with_uuid("(blockmgr|spark|executor)-"),
        std::regex("java"), ""},
+      // A task manager serves its shuffles itself: nobody reads them when it is gone.
+      {"Flink", std::regex(".*"), with_uuid("flink-(io|netty-shuffle)-"), std::regex("java"), ""},
+      {"DataFusion", std::regex(".*"), std::regex("datafusion-[A-Za-z0-9]{6}"), std::nullopt, ""},
+      // Polars removes such directories of processes that are gone as well, when it spills next.
+      {"Polars", std::regex(".*"), std::regex("[0-9]{1,10}"), std::nullopt, "",
+       with_uuid("spill-.+-", "\\.[a-z]+"), RuntimeDirectory::Named::kByNumber},
+      // Versions before 1.31 spill into POLARS_TEMP_DIR/polars.
+      {"Polars", std::regex("sort|group_by"), with_uuid(""), std::nullopt, "",
+       std::regex("\\.lock|[0-9_]+(_pass)?\\.ipc|[0-9]+")},
+      // The main process's, whose pool of processes reads it, too.
+      {"HF datasets", std::regex(".*"), std::regex("hf_datasets-[a-z0-9_]{8}"),
+       std::regex("python.*"), ""},
   };
   return table;
 }
@@ -53,9 +72,16 @@ const RuntimeDirectory* runtime_directory(std::string_view parent, std::string_v
   return nullptr;
 }
 
+bool is_named_by(const RuntimeDirectory& directory, std::string_view name, const Creator& creator) {
+  if (directory.named == RuntimeDirectory::Named::kByName) return true;
+  return !creator.processes.empty() && name == std::to_string(creator.processes.front().pid);
+}
+
 std::optional<std::size_t> owners(const RuntimeDirectory& directory, const Creator& creator) {
+  if (creator.processes.empty()) return std::nullopt;
+  if (!directory.owner) return 1;
   for (std::size_t count = creator.processes.size(); count > 0; --count) {
-    if (matches(creator.processes[count - 1].name, directory.owner)) return count;
+    if (matches(creator.processes[count - 1].name, *directory.owner)) return count;
   }
   return std::nullopt;
 }

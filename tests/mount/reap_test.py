@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What dead processes leave behind goes; what anybody may come back for stays."""
-import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -17,6 +15,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import cases, machine
 from support import mounted as m
+from support.reaping import Child, reap
 
 m.need_fuse()
 machine.own_mounts()
@@ -26,42 +25,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NODE = "ray_spilled_objects_" + "ab" * 28
 FILE = "c" * 32 + "-multi-3"
 WORKER = "worker-a1b2c3d4"
-
-
-class Child:
-    """A process that runs `body(say)`, with what it says on a pipe, until it is killed or done."""
-
-    def __init__(self, body):
-        read, write = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(read)
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # with the test, however that ends
-            with contextlib.suppress(BaseException):
-                body(lambda text: os.write(write, text.encode() + b"\n"))
-            os._exit(0)
-        os.close(write)
-        self.says = os.fdopen(read)
-
-    def line(self):
-        return self.says.readline().strip()
-
-    def end(self):
-        if self.says.closed:
-            return
-        os.kill(self.pid, signal.SIGKILL)
-        self.wait()
-
-    def wait(self):
-        os.waitpid(self.pid, 0)
-        self.says.close()
-
-
-def reap(store, *arguments):
-    done = m.spillfs("reap", store.path, "--json", *arguments)
-    assert done.returncode == 0, done.stderr
-    return {os.path.relpath(found["path"], store.path): found
-            for found in map(json.loads, done.stdout.splitlines())}
 
 
 class Reap(cases.OnStores):

@@ -11,6 +11,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import cases, machine
 from support import mounted as m
+from support.system_calls import EXCHANGE, rename2
 from support.users import as_user
 
 m.need_fuse()
@@ -21,14 +22,6 @@ ALICE, BOB = 4001, 4002
 WORKER = "worker-a1b2c3d4"
 FILES = 60
 ROUNDS = 40
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
-
-
-def exchange(one, other):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
-        raise OSError(ctypes.get_errno(), "exchange")
 
 
 def fill(folder):
@@ -82,7 +75,7 @@ class Reap(cases.OnStores):
                 os.setuid(ALICE)
                 while True:
                     with contextlib.suppress(FileNotFoundError):
-                        exchange(one, other)
+                        rename2(one, other, EXCHANGE)
             os._exit(1)
         try:
             yield
@@ -105,7 +98,7 @@ class Reap(cases.OnStores):
             self.assertEqual(len(os.listdir(left[0])), FILES, "Bob's files")
             if left[0] != str(bobs):
                 if bobs.exists():
-                    exchange(left[0], bobs)
+                    rename2(left[0], bobs, EXCHANGE)
                 else:
                     os.rename(left[0], bobs)
 

@@ -457,6 +457,16 @@ TEST(Runtimes, AreKnownByTheirNames) {
   EXPECT_EQ(runtime("", "blockmgr-" + uuid), "Spark");
   EXPECT_EQ(runtime("application_1700000000000_0001", "blockmgr-" + uuid), "");
   EXPECT_EQ(runtime("", "spark-results"), "");
+  EXPECT_EQ(runtime("", "flink-io-" + uuid), "Flink");
+  EXPECT_EQ(runtime("", "flink-netty-shuffle-" + uuid), "Flink");
+  EXPECT_EQ(runtime("", "flink-dist-cache-" + uuid), "");
+  EXPECT_EQ(runtime("", "datafusion-MS8d85"), "DataFusion");
+  EXPECT_EQ(runtime("", "datafusion-results"), "");
+  EXPECT_EQ(runtime("spill", "12345"), "Polars");
+  EXPECT_EQ(runtime("spill", "12345a"), "");
+  EXPECT_EQ(runtime("sort", uuid), "Polars");
+  EXPECT_EQ(runtime("", uuid), "");
+  EXPECT_EQ(runtime("", "hf_datasets-a1b2c3d4"), "HF datasets");
   const std::string ray = "ray_spilled_objects_" + std::string(56, '0');
   EXPECT_EQ(fs::writes_whole_files(ray, std::string(32, 'a') + "-multi-2000"), "Ray");
   EXPECT_EQ(fs::writes_whole_files("", std::string(32, 'a') + "-multi-2000"), "");
@@ -466,6 +476,17 @@ TEST(Runtimes, AreKnownByTheirNames) {
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_21857_0_storage_DEFAULT-0.tmp"), "DuckDB");
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb_temp_21857_0_owner"), "");
   EXPECT_EQ(fs::writes_whole_files("any", "duckdb.tmp"), "");
+}
+
+TEST(Runtimes, OfPolarsTheMakersNumberIsTheName) {
+  const fs::RuntimeDirectory* polars = fs::runtime_directory("spill", "77");
+  ASSERT_NE(polars, nullptr);
+  const fs::Creator creator{.processes = {{.pid = 77, .name = "any"}, {.pid = 5, .name = "sh"}}};
+  EXPECT_TRUE(fs::is_named_by(*polars, "77", creator));
+  EXPECT_FALSE(fs::is_named_by(*polars, "5", creator));
+  EXPECT_FALSE(fs::is_named_by(*polars, "77", fs::Creator{}));
+  EXPECT_EQ(fs::owners(*polars, creator), 1U);  // not the shell that started it
+  EXPECT_FALSE(fs::owners(*polars, fs::Creator{}));
 }
 
 TEST(Age, IsANumberAndAUnit) {
