@@ -33,7 +33,7 @@ from tries import (
 from tries.table import TABLE
 
 m.need_fuse()
-m.limit_time(60)
+m.limit_time(100)
 ENTERED = (attributes, contents, holes, kinds, listings, locks, mappings, names, programs, xattrs)
 
 
