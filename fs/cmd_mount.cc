@@ -92,13 +92,17 @@ ExitCode mount_and_stay(const MountCommand& command, const MountRequest& request
   }
   auto mountpoint = free_mountpoint(request, options);
   if (!mountpoint) return report(mountpoint.error(), kExitMountpoint, streams);
-  auto store = Store::open_or_create(request.store, options.data, options.foreign_store);
+  auto store = options.read_only
+                   ? Store::open_read_only(request.store, options.data, options.foreign_store)
+                   : Store::open_or_create(request.store, options.data, options.foreign_store);
   if (!store) return report(store.error(), store_exit_code(store.error()), streams);
-  auto log = set_up_log({.level = options.log_level,
-                         .where = options.log,
-                         .folder = command.foreground ? nullptr : &store->folder(),
-                         .mountpoint = *mountpoint,
-                         .store = store->path()});
+  const bool no_file = command.foreground || options.read_only;
+  auto log =
+      set_up_log({.level = options.log_level,
+                  .where = no_file && !command.foreground ? where_without_file() : options.log,
+                  .folder = no_file ? nullptr : &store->folder(),
+                  .mountpoint = *mountpoint,
+                  .store = store->path()});
   if (!log) return report(log.error(), store_exit_code(log.error()), streams);
   log_doubts(request.options);
   auto ended = supervise({.store = *std::move(store),

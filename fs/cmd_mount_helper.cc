@@ -52,6 +52,9 @@ MountCommand command_of(const HelperArguments& asked, const HelperOptions& optio
 int mount(const HelperArguments& asked, Streams streams) {
   const auto options = take_apart(asked.options, asked.sloppy ? Sloppy::kYes : Sloppy::kNo);
   if (!options) return refused(options.error(), streams);
+  if (options->remount) {
+    return asked.fake ? kMountDone : remount(asked.mountpoint, *options, streams);
+  }
   const MountCommand command = command_of(asked, *options);
   const auto request = gather(command);
   if (!request) return refused(request.error(), streams);

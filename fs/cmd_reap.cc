@@ -84,6 +84,12 @@ class Reaping {
   }
 
  private:
+  static const char* why_not_open(int code) {
+    if (code == ENOENT) return "its daemon is of an earlier version: 'spillfs upgrade' first";
+    if (code == EROFS) return "it is mounted read-only, so that nothing can be removed there";
+    return "only root and the owner of its daemon may reap there";
+  }
+
   ExitCode not_open(const Fd& root, const std::string& mountpoint, int code) {
     const bool all = command_.mountpoint.empty();
     const bool lives = root && ::faccessat(root.get(), ".spillfs/status", R_OK, 0) == 0;
@@ -97,9 +103,7 @@ class Reaping {
                      .where = {}},
                     kExitMountpoint, streams_);
     }
-    const bool earlier = code == ENOENT;
-    trouble(mountpoint, earlier ? "its daemon is of an earlier version: 'spillfs upgrade' first"
-                                : "only root and the owner of its daemon may reap there");
+    trouble(mountpoint, why_not_open(code));
     return failed_ ? kExitSystem : kExitSuccess;
   }
 

@@ -37,6 +37,11 @@ Result<nlohmann::json> ask(const PinnedMount& mount) {
   return answer;
 }
 
+bool is_read_only(const PinnedMount& mount) {
+  const auto status = read_status(mount);
+  return status.is_object() && status.value("read_only", false);
+}
+
 ExitCode not_asked(const Error& error, const PinnedMount& mount, Streams streams) {
   const std::string& path = mount.path();
   if (error.code == ENOENT && !read_control_text(path, "status").empty()) {
@@ -67,6 +72,8 @@ ExitCode run_sync(const SyncCommand& command, Streams streams) {
   for (int tries = 1; !answer && answer.error().code == EIO && tries < kTries; ++tries) {
     answer = ask(*mount);
   }
+  // Of a mount that is read-only from its start there is nothing to sync.
+  if (!answer && answer.error().code == EROFS && is_read_only(*mount)) return kExitSuccess;
   if (!answer) return not_asked(answer.error(), *mount, streams);
   if (!answer->contains("error")) return kExitSuccess;
   return report(trouble(EIO, fmt::format("not everything on {} is on disk: {}", mount->path(),

@@ -22,7 +22,8 @@ constexpr std::chrono::seconds kUpgradePatience{60};
 constexpr std::chrono::milliseconds kPause{20};
 
 ExitCode serve(const HandOver& what, const MountOptions& options, Streams streams) {
-  const auto store = Store::adopt(what.store, Fd(what.lock), options.foreign_store);
+  const auto store =
+      Store::adopt(what.store, Fd(what.lock), options.foreign_store, access_of(options));
   if (!store) return report(store.error(), kExitStore, streams);
   const Fd counts_memory(what.counts);
   const auto counts = map_counts(counts_memory);
@@ -49,7 +50,8 @@ Result<> set_up_log_of(const HandOver& what, const MountOptions& options) {
                    .where = options.log,
                    .mountpoint = what.mountpoint,
                    .store = what.store};
-  if (!what.background) return set_up_log(target);
+  if (what.background && options.read_only) target.where = where_without_file();
+  if (!what.background || options.read_only) return set_up_log(target);
   const auto folder =
       SPILLFS_TRY(TrustedDirectory::open(what.store, Trust::of_process(options.foreign_store)));
   target.folder = &folder;

@@ -14,6 +14,7 @@
 #include "fs/fuse_reply.h"
 #include "fs/fuse_setxattr.h"
 #include "fs/fuse_statx.h"
+#include "fs/read_only_requests.h"
 
 namespace spillfs::fs {
 namespace {
@@ -387,7 +388,9 @@ void serve_request(fuse_session& session, FuseContext& context, MutableBytes req
   const SlowWatch::Operation watched(context.slow, request_name(header.opcode), {}, header.nodeid);
   set_gid_of_this_thread = take_setxattr_flags(request, context.features);
   request_of_this_thread = request;
-  if (is_tmpfile(request)) {
+  if (context.access == storage::Access::kReadOnly && changes_files(request)) {
+    static_cast<void>(reply_raw(context, header.unique, EROFS, {}));
+  } else if (is_tmpfile(request)) {
     serve_tmpfile(context, request);
   } else if (is_statx(request) && context.features.on.has(Feature::kBirthTime)) {
     serve_statx(context, request);

@@ -26,6 +26,7 @@ struct FuseContext {
   Clients* clients = nullptr;
   SlowWatch* slow = nullptr;
   const Requesters* requesters = nullptr;
+  storage::Access access = storage::Access::kReadWrite;
   int fuse = -1;  // for replies that libfuse does not know
   KernelFeatures features;
 };

@@ -75,6 +75,7 @@ FuseSession::FuseSession(Fd fuse, Volume& volume, ControlFiles& control, Options
               .clients = options.clients,
               .slow = options.slow,
               .requesters = &requesters_,
+              .access = options.access,
               .fuse = fuse_.get(),
               .features = options.features};
 }

@@ -25,6 +25,7 @@ class FuseSession {
     std::chrono::milliseconds space_wait{10000};  // how long a writer waits for reclaim
     KernelFeatures features;                      // what the kernel and we agreed on
     Volume::Start start = Volume::Start::kMount;
+    storage::Access access = storage::Access::kReadWrite;
     RequestCounters* requests = nullptr;
     RequestTimes* times = nullptr;
     Clients* clients = nullptr;

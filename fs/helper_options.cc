@@ -41,8 +41,8 @@ constexpr std::string_view kOwnOwners =
     "files have owners and modes of their own; change them with chown and chmod";
 constexpr std::string_view kLargestRequests = "requests are as large as the kernel lets them be";
 constexpr std::string_view kOwnNames = "the mount table has the store and fuse.spillfs";
+constexpr std::string_view kReadOnly = "read_only=yes";
 constexpr std::array kRefused{
-    Refused{"ro", "nothing can be spilled where nothing can be written"},
     Refused{"suid", kAlwaysNosuid},
     Refused{"dev", kAlwaysNosuid},
     Refused{"atime", kNoAccessTimes},
@@ -50,7 +50,6 @@ constexpr std::array kRefused{
     Refused{"lazytime", kNoAccessTimes},
     Refused{"sync", kSync},
     Refused{"dirsync", kSync},
-    Refused{"remount", "change the configuration file, then 'spillfs upgrade MOUNTPOINT'"},
     Refused{"size", "write quota=SIZE"},
     Refused{"uid", kOwnOwners},
     Refused{"gid", kOwnOwners},
@@ -75,6 +74,23 @@ bool is_left_out(std::string_view word) {
                      [&](std::string_view start) { return word.starts_with(start); });
 }
 
+// What the mount table shows of a FUSE mount: mount(8) adds it to a remount.
+constexpr std::array<std::string_view, 4> kOfTheMountTable{
+    "user_id=", "group_id=", "max_read=", "default_permissions"};
+bool is_of_the_mount_table(std::string_view word) {
+  return std::any_of(kOfTheMountTable.begin(), kOfTheMountTable.end(),
+                     [&](std::string_view start) { return word.starts_with(start); });
+}
+
+// The last of "ro" and "rw" counts.
+storage::Access access_in(const std::vector<std::string>& words) {
+  const auto last = std::find_if(words.rbegin(), words.rend(), [](const std::string& word) {
+    return word == "ro" || word == "rw";
+  });
+  return last != words.rend() && *last == "ro" ? storage::Access::kReadOnly
+                                               : storage::Access::kReadWrite;
+}
+
 bool is_own(std::string_view name) {
   const auto table = option_table();
   return std::any_of(table.begin(), table.end(), [&](const auto& s) { return s.name == name; });
@@ -82,7 +98,12 @@ bool is_own(std::string_view name) {
 
 Result<> take_word(const std::string& word, Sloppy sloppy, HelperOptions& out) {
   constexpr std::string_view kConfig = "config=";
+  if (word == "rw") std::erase(out.own, kReadOnly);  // mount(8) says it where nobody did
   if (word.empty() || is_left_out(word)) return {};
+  if (word == "ro") {
+    out.own.emplace_back(kReadOnly);
+    return {};
+  }
   for (const Refused& refused : kRefused) {
     if (word.substr(0, word.find('=')) == refused.name)
       return fail(EINVAL, fmt::format("option '{}': {}", word, refused.why));
@@ -106,12 +127,18 @@ Result<> take_word(const std::string& word, Sloppy sloppy, HelperOptions& out) {
 }  // namespace
 
 Result<HelperOptions> take_apart(const std::vector<std::string>& texts, Sloppy sloppy) {
-  HelperOptions out;
+  std::vector<std::string> words;
   for (const std::string& text : texts) {
-    for (const std::string& word : split_options(text)) {
-      SPILLFS_TRY(take_word(word, sloppy, out));
-    }
+    for (std::string& word : split_options(text)) words.push_back(std::move(word));
   }
+  HelperOptions out;
+  if (has(words, "remount")) {
+    out.remount = access_in(words);
+    std::erase_if(words, [](const std::string& word) {
+      return word == "remount" || word == "ro" || is_of_the_mount_table(word);
+    });
+  }
+  for (const std::string& word : words) SPILLFS_TRY(take_word(word, sloppy, out));
   return out;
 }
 

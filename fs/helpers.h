@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fs/commands.h"
+#include "storage/device.h"
 
 namespace spillfs::fs {
 
@@ -36,10 +37,17 @@ struct HelperOptions {
   std::string config;               // of config=FILE
   std::vector<std::string> own;     // of the option table
   std::vector<std::string> kernel;  // for mount(2)
+  // Of a mount that is there already and is to be so from now on.
+  std::optional<storage::Access> remount;
 };
 enum class Sloppy : std::uint8_t { kNo, kYes };  // unknown options are passed over
 // Options that mount(8) or others handle are left out; one that asks for what a mount can't be
-// ("ro") is EINVAL with a sentence, as is an unknown one.
+// ("sync") is EINVAL with a sentence, as is an unknown one.
 Result<HelperOptions> take_apart(const std::vector<std::string>& texts, Sloppy sloppy);
+
+// `options` say what the mount is to be from now on. Only the kernel's side of it changes: the
+// daemon goes on as it was started, and options of its own have to be those that it has.
+MountHelperCode remount(const std::string& mountpoint, const HelperOptions& options,
+                        Streams streams);
 
 }  // namespace spillfs::fs

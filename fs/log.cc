@@ -48,6 +48,8 @@ Result<> set_up_log(const LogTarget& target) {
   }
 }
 
+std::string where_without_file() { return there_is_a_journal() ? "journal" : "auto"; }
+
 void leave_terminal() {
   const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere.get(), fd);

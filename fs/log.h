@@ -17,6 +17,9 @@ struct LogTarget {
   const TrustedDirectory* folder = nullptr;  // for the call; null: standard error
   std::string mountpoint, store;             // fields of each line in the journal, where known
 };
+// For a daemon in the background that writes no file into its store: the journal, where there is
+// one; else its standard error, which leads nowhere.
+std::string where_without_file();
 // Also in place of an earlier one. ENOENT when there is no journal; of a file as LogFile has them.
 Result<> set_up_log(const LogTarget& target);
 

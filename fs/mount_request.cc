@@ -77,6 +77,11 @@ Result<MountRequest> gather(const MountCommand& command) {
   std::string store = command.store;
   std::string mountpoint = command.mountpoint;
   const auto words = SPILLFS_TRY(take_apart(command.options, Sloppy::kNo));
+  if (words.remount) {
+    return fail(EINVAL,
+                "option 'remount' is for mount(8); other options than ro and rw change in the "
+                "configuration file, then by 'spillfs upgrade MOUNTPOINT'");
+  }
   const std::string& config = command.config.empty() ? words.config : command.config;
   if (!config.empty()) {
     SPILLFS_TRY(take_file(config, request));

@@ -169,6 +169,11 @@ Result<> set_foreign_store(MountOptions& options, std::string_view text) {
   return {};
 }
 
+Result<> set_read_only(MountOptions& options, std::string_view text) {
+  options.read_only = SPILLFS_TRY(parse_yes_or_no(text));
+  return {};
+}
+
 Result<> set_without(MountOptions& options, std::string_view text) {
   options.without = SPILLFS_TRY(parse_features(text));
   return {};
@@ -427,6 +432,21 @@ std::vector<OptionSpec> daemon_options() {
   };
 }
 
+std::vector<OptionSpec> access_options() {
+  using O = MountOptions;
+  return {
+      {.name = "read_only",
+       .kind = OptionKind::kYesNo,
+       .value = "YESNO",
+       .fallback = "no",
+       .help = "change nothing in the store: writers get EROFS",
+       .set = set_read_only,
+       .show = [](const O& o) { return o.read_only ? "yes" : "no"; },
+       .words = {"yes", "no"},
+       .change = OptionChange::kAtMount},
+  };
+}
+
 std::vector<OptionSpec> user_options() {
   using O = MountOptions;
   return {
@@ -499,8 +519,8 @@ std::vector<OptionSpec> watch_options() {
 
 std::vector<OptionSpec> make_table() {
   std::vector<OptionSpec> table = space_options();
-  for (const auto& more :
-       {way_options(), upkeep_options(), daemon_options(), user_options(), watch_options()}) {
+  for (const auto& more : {way_options(), upkeep_options(), daemon_options(), access_options(),
+                           user_options(), watch_options()}) {
     table.insert(table.end(), more.begin(), more.end());
   }
   return table;

@@ -47,6 +47,12 @@ Failure unknown_option(std::string_view name) {
                                   name, nearest.empty() ? ";" : nearest));
 }
 
+void leave_the_store_alone(MountOptions& options) {
+  options.reap.reset();
+  options.background_checksums = false;
+  options.scrub_every = std::chrono::seconds{0};  // what it finds it would have to note
+}
+
 Result<> parse_option(std::string_view word, MountOptions& options, std::string_view origin) {
   const std::size_t equals = word.find('=');
   const std::string_view name = word.substr(0, equals);
@@ -105,6 +111,7 @@ Result<MountOptions> parse_options(const std::vector<GivenOption>& given) {
     if (origin == kFromCommandLine) return tl::unexpected(parsed.error());
     return fail(parsed.error().code, fmt::format("{}: {}", origin, parsed.error().context));
   }
+  if (options.read_only) leave_the_store_alone(options);
   return options;
 }
 

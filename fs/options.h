@@ -47,6 +47,7 @@ struct MountOptions {
   std::uint64_t threads = 8;
   std::chrono::milliseconds space_wait{10000};
   FeatureSet without;             // what the kernel could do and shall not
+  bool read_only = false;         // nothing in the store is changed
   std::vector<std::string> data;  // data directories of a new store; none: the store itself
   Foreign foreign_store = Foreign::kRefuse;
   std::string log_level = "info";
@@ -123,7 +124,8 @@ inline constexpr std::string_view kFromCommandLine = "-o";
 // for an unknown name, a known one that is near.
 Result<> parse_options(std::string_view text, MountOptions& options,
                        std::string_view origin = kFromCommandLine);
-// One after the other. The sentence begins with the origin, unless that is the command line.
+// One after the other; of a read-only mount what would change its store is off, whatever they say.
+// The sentence begins with the origin, unless that is the command line.
 Result<MountOptions> parse_options(const std::vector<GivenOption>& given);
 
 }  // namespace spillfs::fs

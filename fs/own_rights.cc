@@ -44,13 +44,19 @@ Result<> forbid_new_privileges() {
   return fail_errno(errno, "forbid new privileges");
 }
 
+// Where the whole file system is read-only nobody writes, whatever rights they have.
+bool may_work_in(const std::string& path) {
+  const auto may = [&](int rights) {
+    return ::faccessat(AT_FDCWD, path.c_str(), rights, AT_EACCESS) == 0;
+  };
+  return may(R_OK | W_OK | X_OK) || (errno == EROFS && may(R_OK | X_OK));
+}
+
 // Whether this process could work there if it were no more than their owner.
 bool are_ours(const std::vector<std::string>& directories) {
   const CapabilitySet held = held_capabilities();
   warn(use_capabilities(held - kOthersFiles - CapabilitySet{CAP_DAC_READ_SEARCH, CAP_FOWNER}));
-  const bool ours = std::all_of(directories.begin(), directories.end(), [](const auto& path) {
-    return ::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) == 0;
-  });
+  const bool ours = std::all_of(directories.begin(), directories.end(), may_work_in);
   warn(use_capabilities(held));
   return ours;
 }
@@ -80,7 +86,8 @@ WorkerNeeds worker_needs(const MountOptions& options, FeatureSet features, const
   if (metrics && metrics->family == MetricsAddress::Family::kUnix) {
     needs.directories.push_back(folder_of(metrics->host));
   }
-  if (options.log == "journal" || (options.log == "auto" && stderr_is_journal())) {
+  const bool no_file = options.read_only && there_is_a_journal();
+  if (no_file || options.log == "journal" || (options.log == "auto" && stderr_is_journal())) {
     needs.calls.journal = SandboxRules::Journal::kYes;
   }
   return needs;

@@ -43,6 +43,7 @@ class Report {
 std::string state_of(const Json& status) {
   std::string state = "serves";
   const std::string index = text_of(status, "index");
+  if (status.value("read_only", false)) state = "serves, mounted read-only";
   if (index.starts_with("read-only")) state = "READ-ONLY: " + index.substr(index.find(' ') + 1);
   if (number_of(status, "damaged_files") != 0) state += ", HAS DAMAGED FILES";
   return state;

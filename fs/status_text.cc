@@ -39,6 +39,7 @@ nlohmann::json about(const StatusSources& from) {
           {"worker_pid", ::getpid()},
           {"mountpoint", start.mountpoint},
           {"store", start.store->path()},
+          {"read_only", start.options.read_only},
           {"uuid", storage::hex(start.store->id())},
           {"data_directories", start.store->directories()},
           {"kernel", describe(from.kernel)},

@@ -17,6 +17,7 @@
 
 #include "fs/store_lock.h"
 #include "storage/file_device.h"
+#include "storage/read_only_device.h"
 
 namespace spillfs::fs {
 namespace {
@@ -80,6 +81,10 @@ Failure while_doing(const std::string& doing, const Error& error) {
 
 }  // namespace
 
+storage::Access access_of(const MountOptions& options) {
+  return options.read_only ? storage::Access::kReadOnly : storage::Access::kReadWrite;
+}
+
 Result<StoreFile> parse_store_file(std::string_view text) {
   constexpr const char* kDamaged = "is damaged; restore it from a copy";
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -123,13 +128,28 @@ Result<Store> Store::unlocked(const std::string& path, Foreign foreign, Missing 
 }
 
 Result<> Store::take_lock() {
-  lock_ = SPILLFS_TRY(lock_store(folder_));
+  auto lock = lock_store(folder_);
+  if (!lock && lock.error().code == EROFS) {
+    return fail(EROFS,
+                fmt::format("store {} is on a file system that is mounted read-only; to read "
+                            "what is in it mount it with -o ro",
+                            path()));
+  }
+  lock_ = SPILLFS_TRY(std::move(lock));
+  return {};
+}
+
+// Where the file is missing, as from a copy, store.json takes its place among those who read.
+Result<> Store::share_lock() {
+  lock_ = SPILLFS_TRY(lock_store_for_reading(folder_));
+  if (!lock_) lock_ = SPILLFS_TRY(folder_.open_file(kStoreFile, O_RDONLY));
   return {};
 }
 
 // What is locked has to be what lies there: who may rename directories could have swapped two.
 Result<> Store::take_lock(Fd lock) {
-  const Fd there = SPILLFS_TRY(folder_.open_file(kLockFile, O_RDWR));
+  const char* file = SPILLFS_TRY(folder_.has(kLockFile)) ? kLockFile : kStoreFile;
+  const Fd there = SPILLFS_TRY(folder_.open_file(file, O_RDONLY));
   struct stat held {};
   struct stat found {};
   if (::fstat(lock.get(), &held) != 0 || ::fstat(there.get(), &found) != 0) {
@@ -146,10 +166,25 @@ Result<> Store::take_lock(Fd lock) {
 
 Result<bool> Store::is_made() const { return folder_.has(kStoreFile); }
 
-Result<Store> Store::open(const std::string& path, Foreign foreign) {
+Result<Store> Store::existing(const std::string& path, Foreign foreign) {
   auto store = unlocked(path, foreign, Missing::kRefuse);
   const bool none = store ? !SPILLFS_TRY(store->is_made()) : store.error().code == ENOENT;
   if (none) return fail(ENOENT, fmt::format("{} is not a spillfs store (no {})", path, kStoreFile));
+  return store;
+}
+
+Result<Store> Store::open_read_only(const std::string& path, const std::vector<std::string>& data,
+                                    Foreign foreign) {
+  Store store = SPILLFS_TRY(existing(path, foreign));
+  store.access_ = storage::Access::kReadOnly;
+  SPILLFS_TRY(store.share_lock());
+  SPILLFS_TRY(store.read());
+  SPILLFS_TRY(store.check_data(data));
+  return store;
+}
+
+Result<Store> Store::open(const std::string& path, Foreign foreign) {
+  auto store = existing(path, foreign);
   if (!store) return store;
   SPILLFS_TRY(store->take_lock());
   SPILLFS_TRY(store->read());
@@ -160,8 +195,10 @@ Result<> Store::check_format(const std::string& path, Foreign foreign) {
   return SPILLFS_TRY(unlocked(path, foreign, Missing::kRefuse)).read();
 }
 
-Result<Store> Store::adopt(const std::string& path, Fd lock, Foreign foreign) {
+Result<Store> Store::adopt(const std::string& path, Fd lock, Foreign foreign,
+                           storage::Access access) {
   Store store = SPILLFS_TRY(unlocked(path, foreign, Missing::kRefuse));
+  store.access_ = access;
   SPILLFS_TRY(store.take_lock(std::move(lock)));
   SPILLFS_TRY(store.read());
   return store;
@@ -183,11 +220,16 @@ Result<Store> Store::open_or_create(const std::string& path, const std::vector<s
     return store;
   }
   SPILLFS_TRY(store.read());
+  SPILLFS_TRY(store.check_data(data));
+  return store;
+}
+
+Result<> Store::check_data(const std::vector<std::string>& data) const {
   std::vector<std::string> wanted;
   for (const std::string& folder : data) wanted.push_back(files::weakly_canonical(folder).string());
-  if (data.empty() || wanted == store.directories_) return store;
+  if (data.empty() || wanted == directories_) return {};
   return fail(EINVAL, fmt::format("store {} was made with data directories {}; leave data= out",
-                                  path, fmt::join(store.directories_, ":")));
+                                  path(), fmt::join(directories_, ":")));
 }
 
 Result<> Store::read() {
@@ -299,7 +341,7 @@ Result<TrustedDirectory> Store::checked_index(const std::string& name) const {
 
 Result<TrustedDirectory> Store::open_index(const std::string& name) const {
   if (index_ && name == kIndex) return index_->again();
-  SPILLFS_TRY(folder_.make_folder(name));
+  if (access_ == storage::Access::kReadWrite) SPILLFS_TRY(folder_.make_folder(name));
   return checked_index(name);
 }
 
@@ -315,8 +357,13 @@ Result<std::vector<std::unique_ptr<storage::Device>>> Store::open_devices(std::u
   for (const TrustedDirectory& folder : data_) {
     const std::uint64_t kept = on_one_file_system(folder, folder_) ? reserve : 0;
     auto opened = SPILLFS_TRY(folder.again());
-    devices.push_back(
-        SPILLFS_TRY(storage::FileDevice::open_directory(std::move(opened), kept, watch)));
+    if (access_ == storage::Access::kReadOnly) {
+      devices.push_back(std::make_unique<storage::ReadOnlyDevice>(
+          SPILLFS_TRY(storage::FileDevice::open_read_only(std::move(opened), watch))));
+    } else {
+      devices.push_back(
+          SPILLFS_TRY(storage::FileDevice::open_directory(std::move(opened), kept, watch)));
+    }
   }
   return devices;
 }

@@ -12,11 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "fs/options.h"
 #include "fs/volume.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
 #include "storage/base/slow_watch.h"
 #include "storage/base/trusted_directory.h"
+#include "storage/device.h"
 #include "storage/format.h"
 
 namespace spillfs::fs {
@@ -41,6 +43,9 @@ Result<StoreFile> parse_store_file(std::string_view text);
 // EINVAL for a directory whose name is not UTF-8, which JSON does not have.
 Result<std::string> format_store_file(const StoreFile& file);
 
+// What a mount with these options opens its store for.
+storage::Access access_of(const MountOptions& options);
+
 class Store {
  public:
   // Opens the store at `path` and locks it. Where there is none it is made, with `data` as its data
@@ -56,13 +61,18 @@ class Store {
   // or what the system says to making and opening.
   static Result<Store> open_or_create(const std::string& path, const std::vector<std::string>& data,
                                       Foreign foreign = Foreign::kRefuse);
-  // As above, but a missing store is ENOENT.
+  // As above, but a missing store is ENOENT, and nothing in it is changed, its lock included: while
+  // a process has it so, others may have it so, and none may change it (EBUSY).
+  static Result<Store> open_read_only(const std::string& path, const std::vector<std::string>& data,
+                                      Foreign foreign = Foreign::kRefuse);
+  // As open_or_create(), but a missing store is ENOENT.
   static Result<Store> open(const std::string& path, Foreign foreign = Foreign::kRefuse);
   // Whether this program can read the store; nothing is locked or touched. Errors as above.
   static Result<> check_format(const std::string& path, Foreign foreign = Foreign::kRefuse);
   // As above, of a store that this process has locked already: `lock` is that lock. ESTALE when
   // another store lies there now.
-  static Result<Store> adopt(const std::string& path, Fd lock, Foreign foreign = Foreign::kRefuse);
+  static Result<Store> adopt(const std::string& path, Fd lock, Foreign foreign = Foreign::kRefuse,
+                             storage::Access access = storage::Access::kReadWrite);
   // Makes a store of an earlier format one of this program's, which earlier programs refuse from
   // then on. So it is for a program that none of them can have to go on for.
   Result<> raise_format();
@@ -72,15 +82,16 @@ class Store {
   [[nodiscard]] const storage::StoreId& id() const { return id_; }
   [[nodiscard]] std::string index_path() const { return folder_.path_to(kIndex); }
   // The index's directory, or another for one: nothing in it would RocksDB follow. It is made where
-  // it is missing.
+  // it is missing, but not by who only reads (ENOENT).
   [[nodiscard]] Result<TrustedDirectory> open_index(const std::string& name = kIndex) const;
   // Whether there is a database in it.
   [[nodiscard]] Result<bool> has_index() const;
   [[nodiscard]] const std::vector<std::string>& directories() const { return directories_; }
   [[nodiscard]] std::uint64_t format() const { return format_; }
   [[nodiscard]] int lock() const { return lock_.get(); }
+  [[nodiscard]] storage::Access access() const { return access_; }
   // One FileDevice per data directory, in order. Those on the index's file system leave `reserve`
-  // bytes of it free.
+  // bytes of it free. Of a store that is only read they refuse changes with EROFS.
   [[nodiscard]] Result<std::vector<std::unique_ptr<storage::Device>>> open_devices(
       std::uint64_t reserve, SlowWatch* watch = nullptr) const;
   // Blocks set aside on the index's file system for the day it is full; made where they are
@@ -94,9 +105,12 @@ class Store {
 
  private:
   Store(TrustedDirectory folder, Foreign foreign) : folder_(std::move(folder)), foreign_(foreign) {}
+  static Result<Store> existing(const std::string& path, Foreign foreign);
   static Result<Store> unlocked(const std::string& path, Foreign foreign, Missing missing);
   Result<> take_lock();
   Result<> take_lock(Fd lock);
+  Result<> share_lock();
+  Result<> check_data(const std::vector<std::string>& data) const;
   Result<> read();
   Result<> open_data(uid_t named_by);
   Result<> open_parts();
@@ -108,6 +122,7 @@ class Store {
 
   TrustedDirectory folder_;
   Foreign foreign_;
+  storage::Access access_ = storage::Access::kReadWrite;
   storage::StoreId id_{};
   std::uint64_t format_ = kStoreFormat;
   std::vector<std::string> directories_;  // absolute

@@ -27,10 +27,14 @@ pid_t pid_of(std::int64_t number) { return static_cast<pid_t>(number); }
 bool is_there(std::int64_t process) { return ::kill(pid_of(process), 0) == 0 || errno != ESRCH; }
 
 // "1: FLOCK  ADVISORY  WRITE 123 08:02:4711 0 EOF": who holds the lock, as the kernel tells it
-// where the process can be seen and the file system has one device number. 0: not known.
-std::int64_t locker_of(int lock) {
+// where the process can be seen and the file system has one device number.
+struct Locker {
+  std::int64_t process = 0;  // 0: not known
+  bool only_reads = false;   // so it can't have said anything in the file
+};
+Locker locker_of(int lock) {
   struct stat found {};
-  if (::fstat(lock, &found) != 0) return 0;
+  if (::fstat(lock, &found) != 0) return {};
   const std::string file =
       fmt::format("{:02x}:{:02x}:{}", major(found.st_dev), minor(found.st_dev), found.st_ino);
   std::ifstream table("/proc/locks");
@@ -39,9 +43,9 @@ std::int64_t locker_of(int lock) {
     const std::vector<std::string> all{std::istream_iterator<std::string>(words), {}};
     constexpr std::size_t kFile = 5;
     if (all.size() <= kFile || all[1] != "FLOCK" || all[kFile] != file) continue;
-    return std::strtoll(all[4].c_str(), nullptr, 10);
+    return {.process = std::strtoll(all[4].c_str(), nullptr, 10), .only_reads = all[3] == "READ"};
   }
-  return 0;
+  return {};
 }
 
 // A supervisor takes its signals one by one: this one is on its way.
@@ -92,11 +96,13 @@ std::string command_of(std::int64_t process) {
 }  // namespace
 
 StoreHolder StoreHolder::look(int lock, const std::string& path) {
-  const auto published = published_use(lock);
+  const Locker locker = locker_of(lock);
+  const auto published = locker.only_reads ? std::nullopt : published_use(lock);
   StoreHolder holder(path, published.value_or(StoreUse{}));
   if (!published) {  // an earlier version, or one that may not write there
-    holder.use_.process = locker_of(lock);
+    holder.use_.process = locker.process;
     holder.use_.pid_namespace = own_namespaces().pids;
+    holder.only_reads_ = locker.only_reads;
   }
   holder.judge();
   return holder;
@@ -129,6 +135,10 @@ void StoreHolder::judge() {
     if (tells_device ? entry.device == use_.device : entry.source == path_) where_ = entry.where;
   }
   if (tells_device && where_.empty()) state_ = State::kDetached;
+  if (only_reads_ && where_.empty()) {  // it can't have said that its mount is gone
+    state_ = State::kEnds;
+    use_.doing = "ends";
+  }
 }
 
 std::string StoreHolder::progress() const {

@@ -40,7 +40,8 @@ class StoreHolder {
   std::string path_;
   StoreUse use_;
   State state_ = State::kUses;
-  std::string where_;  // of its mount in the mount table now; empty: none seen
+  bool only_reads_ = false;  // as a read-only mount, which publishes nothing
+  std::string where_;        // of its mount in the mount table now; empty: none seen
 };
 
 }  // namespace spillfs::fs

@@ -112,7 +112,9 @@ Result<> Supervisor::start() {
   boot_ = this_boot();
   raise_format();
   const auto other = others_may_use(plan_.options) ? AllowOther::kYes : AllowOther::kNo;
-  fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, plan_.kernel_flags));
+  std::vector<std::string> flags = plan_.kernel_flags;
+  if (plan_.options.read_only) flags.emplace_back("ro");
+  fuse_ = SPILLFS_TRY(mount_fuse(plan_.mountpoint, plan_.store.path(), other, flags));
   mount_ = OwnMount::find(fuse_.get(), plan_.mountpoint);
   if (mount_.numbers().id == 0) {
     spdlog::warn("the mount is not on {} any more; it will have to be unmounted by hand",
@@ -132,6 +134,7 @@ Result<> Supervisor::start() {
 
 // This program goes on with the mount, whatever happens to its workers.
 void Supervisor::raise_format() {
+  if (plan_.options.read_only) return;
   if (auto raised = plan_.store.raise_format(); !raised) {
     spdlog::warn("the store stays of format {}: {}", plan_.store.format(),
                  describe(raised.error()));
@@ -421,13 +424,13 @@ Result<ExitCode> supervise(MountPlan plan, const std::function<void()>& ready) {
 }
 
 Result<ExitCode> supervise_on(const HandOver& what, const MountOptions& options) {
-  Supervisor supervisor(
-      {.store = SPILLFS_TRY(Store::adopt(what.store, Fd(what.lock), options.foreign_store)),
-       .mountpoint = what.mountpoint,
-       .options = options,
-       .given = what.options,
-       .config_file = what.config_file,
-       .background = what.background});
+  Supervisor supervisor({.store = SPILLFS_TRY(Store::adopt(
+                             what.store, Fd(what.lock), options.foreign_store, access_of(options))),
+                         .mountpoint = what.mountpoint,
+                         .options = options,
+                         .given = what.options,
+                         .config_file = what.config_file,
+                         .background = what.background});
   SPILLFS_TRY(supervisor.go_on(what));
   return supervisor.wait();
 }

@@ -45,11 +45,12 @@ Result<std::unique_ptr<Volume>> Volume::open(Parts parts, VolumeOptions options)
   if (parts.open_files == nullptr) parts.open_files = SPILLFS_TRY(OpenFiles::create());
   std::unique_ptr<Volume> volume(new Volume(std::move(parts), std::move(options)));
   SPILLFS_TRY(volume->recover());
-  if (volume->options_.reclaim_in_background) {
+  const bool in_background = volume->options_.reclaim_in_background && !volume->options_.read_only;
+  if (in_background) {
     volume->reclaimer_ =
         std::jthread([v = volume.get()](const std::stop_token& stop) { v->reclaim_loop(stop); });
   }
-  if (volume->options_.reclaim_in_background) volume->checksummer_.start();
+  if (in_background) volume->checksummer_.start();
   volume->start_syncing();
   return volume;
 }

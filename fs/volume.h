@@ -503,6 +503,8 @@ class Volume {
 
   // volume_recovery.cc
   Result<> recover();
+  Result<> hide_unsealed();
+  Result<> recover_segments();
   Result<> make_root();
   Result<> recover_unsealed(const index::QueueEntry& entry);
   Result<> recover_orphan(const index::QueueEntry& entry);

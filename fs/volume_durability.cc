@@ -196,8 +196,9 @@ void Volume::start_syncing() {
   if (options_.sync_every.count() > 0) {
     syncing_ = std::jthread([this](const std::stop_token& stop) { sync_loop(stop); });
   }
-  if (epochs_.any_doubtful() && options_.reclaim_in_background) {
-    prover_.start();
+  if (!epochs_.any_doubtful()) return;
+  if (options_.reclaim_in_background || options_.read_only) prover_.start();
+  if (options_.reclaim_in_background && !options_.read_only) {
     proving_ = std::jthread([this](const std::stop_token& stop) { prove_in_background(stop); });
   }
 }

@@ -32,12 +32,14 @@ constexpr const char* kAsk =
 Result<> Volume::recover_epochs() {
   const index::SyncMark found = SPILLFS_TRY(index_->sync_mark());
   const bool unsynced = found.epoch > found.synced;  // by a process that was killed
-  // A process that takes a mount over is of the same boot.
-  const auto booted =
-      start_ == Start::kRestart ? BootedSince::kNo : booted_since(found, options_.boot);
+  // A process that takes a mount over is of the same boot; but of a read-only one the mark is that
+  // of an earlier mount still.
+  const bool goes_on = start_ == Start::kRestart && !options_.read_only;
+  const auto booted = goes_on ? BootedSince::kNo : booted_since(found, options_.boot);
   if (booted == BootedSince::kUnknown && unsynced) return fail(EBADMSG, kAsk);
   epochs_.start(found, options_.boot, booted);
   unsynced_ = unsynced;
+  if (options_.read_only) return index_->commit({.put_sync_mark = epochs_.mark()});
   if (booted == BootedSince::kYes) {
     if (auto removed = remove_strays(); !removed) {
       spdlog::warn("segments of nobody: {}", describe(removed.error()));

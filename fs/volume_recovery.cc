@@ -15,14 +15,21 @@ Result<> Volume::recover() {
   inodes_ = totals.inodes;
   SPILLFS_TRY(recover_users(totals.charged));
   SPILLFS_TRY(load_damaged());
-  if (start_ == Start::kRestart) {
-    kernel_unknown_ = true;
-    SPILLFS_TRY(restore());
-  } else {
-    SPILLFS_TRY(index_->erase_all_replies());
-    SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kUnsealed,
-                                [&](const auto& entry) { return recover_unsealed(entry); }));
-  }
+  const bool restarts = start_ == Start::kRestart;
+  kernel_unknown_ = restarts;
+  // What a read-only mount hides is forgotten with each of its processes.
+  if (!restarts || options_.read_only) SPILLFS_TRY(hide_unsealed());
+  if (restarts) SPILLFS_TRY(restore());
+  return options_.read_only ? fused_.load() : recover_segments();
+}
+
+Result<> Volume::hide_unsealed() {
+  SPILLFS_TRY(index_->erase_all_replies());
+  return for_each_queued(*index_, index::QueueKind::kUnsealed,
+                         [&](const auto& entry) { return recover_unsealed(entry); });
+}
+
+Result<> Volume::recover_segments() {
   SPILLFS_TRY(for_each_queued(*index_, index::QueueKind::kOpening,
                               [&](const auto& entry) { return recover_opening(entry); }));
   SPILLFS_TRY(fused_.load());

@@ -102,6 +102,10 @@ struct VolumeOptions {
   std::function<int(pid_t closer)> dying_of;
   // Told at the end of the volume what it does, again and again while that goes on. Not set: never.
   std::function<void(std::string_view doing)> ending;
+  // Nothing of the store is to change: what of an earlier process is left stays where it is, and
+  // the index, which keeps changes in memory, is told what of it is not to be seen. Neither reclaim
+  // nor anything else that makes changes runs; it refuses no call, which is its caller's to do.
+  bool read_only = false;
   BootView boot;  // after another boot, what was not synced is doubtful
 };
 

@@ -92,9 +92,11 @@ VolumeOptions volume_options(const MountOptions& options, BootView boot, MemoryP
   out.background_checksums = options.background_checksums;
   out.checksum_delay = kChecksumDelay;
   out.checksum_rate = options.checksum_rate;
+  out.read_only = options.read_only;
   out.sync_closes = options.durability == Durability::kFsync;
   out.sync_every = kSyncEvery;
   if (options.durability == Durability::kInterval) out.sync_every = options.sync_interval;
+  if (options.read_only) out.sync_every = std::chrono::milliseconds{0};
   out.boot = std::move(boot);
   out.creator = [machine = this_machine(out.boot.boot)](pid_t maker, std::string_view runtime) {
     auto creator = creator_of(maker, machine);
@@ -257,8 +259,10 @@ Result<Volume::Parts> parts_of(WorkerStart& start, SlowWatch& slow) {
             : storage::Staging::create(std::move(start.staging), start.options.staging));
   auto open_files = SPILLFS_TRY(again ? OpenFiles::reopen(std::move(start.open_files))
                                       : OpenFiles::create(std::move(start.open_files)));
-  if (auto kept = start.store->keep_ballast(); !kept) {
-    spdlog::warn("no ballast: {}", describe(kept.error()));
+  if (!start.options.read_only) {
+    if (auto kept = start.store->keep_ballast(); !kept) {
+      spdlog::warn("no ballast: {}", describe(kept.error()));
+    }
   }
   auto parts = SPILLFS_TRY(open_parts(*start.store, start.options, std::move(staging), &slow));
   parts.open_files = std::move(open_files);
@@ -310,6 +314,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                                      .space_wait = start.options.space_wait,
                                      .features = kernel,
                                      .start = start.start,
+                                     .access = start.store->access(),
                                      .requests = &requests,
                                      .times = times.get(),
                                      .clients = clients.get(),
@@ -319,8 +324,11 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   Published published;
   publish(sources, std::move(listener), published);
   const StopOnSignal stop(*session);
-  const std::jthread ballast(
-      [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
+  std::jthread ballast;
+  if (!start.options.read_only) {
+    ballast = std::jthread(
+        [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
+  }
   std::optional<BackgroundReaper> reaper;
   if (runner) reaper.emplace(*runner, *start.options.reap, reaped);
   reaping.start();
@@ -346,6 +354,7 @@ Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
   storage::SegmentOptions segment_options;
   segment_options.segment_size = options.segment_size;
   segment_options.pool_limit = options.pool;
+  segment_options.access = store.access();
   auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options), watch));
   return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
 }
@@ -356,11 +365,14 @@ Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options
   SPILLFS_TRY(check_index_is_there(store, *segments));
   auto folder = SPILLFS_TRY(store.open_index());
   auto index = index::RocksdbIndex::open(
-      std::move(folder), {.block_cache = options.block_cache,
-                          .names = store.format() >= kKeyedNamesFormat ? index::Names::kKeyed
-                                                                       : index::Names::kAsTheyAre,
-                          .hash = {},
-                          .no_space = [&store] { return store.drop_ballast(); }});
+      std::move(folder),
+      {.block_cache = options.block_cache,
+       .names =
+           store.format() >= kKeyedNamesFormat ? index::Names::kKeyed : index::Names::kAsTheyAre,
+       .hash = {},
+       .no_space = [&store] { return store.drop_ballast(); },
+       .changes = store.access() == storage::Access::kReadOnly ? index::Changes::kToMemory
+                                                               : index::Changes::kToDisk});
   if (!index && index.error().code == EIO) {
     return fail(EIO,
                 fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",

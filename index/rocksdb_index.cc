@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "index/codec.h"
+#include "index/rocksdb_in_memory.h"
 #include "index/rocksdb_options.h"
 
 namespace spillfs::index {
@@ -26,11 +27,20 @@ Result<T> after_doing(const Result<>& done, T& value) {
   return std::move(value);
 }
 
+// Null: the machine's own.
+std::shared_ptr<rocksdb::Env> env_of(const RocksdbOptions& options) {
+  if (options.changes == Changes::kToDisk) return options.env;
+  return keep_changes_in_memory(options.env ? *options.env : *rocksdb::Env::Default());
+}
+
 std::string counter_key(Counter counter) {
   return fmt::format("counter {}", static_cast<unsigned>(counter));
 }
 
 }  // namespace
+
+RocksdbIndex::RocksdbIndex(RocksdbOptions options, std::optional<TrustedDirectory> folder)
+    : options_(std::move(options)), folder_(std::move(folder)), env_(env_of(options_)) {}
 
 Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::open(const std::string& folder,
                                                          RocksdbOptions options) {
@@ -56,11 +66,8 @@ Result<std::unique_ptr<RocksdbIndex>> RocksdbIndex::begin(std::unique_ptr<Rocksd
   return index;
 }
 
-Result<> RocksdbIndex::open_families(const std::string& folder) {
-  static_assert(kFamilyNames.size() == kFamilies);
-  const auto options = family_options(make_block_cache(options_.block_cache));
-  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-  for (const char* name : kFamilyNames) descriptors.emplace_back(name, options);
+// Of the index's owner alone.
+Result<> RocksdbIndex::make_private(const std::string& folder) {
   std::error_code error;  // a missing folder RocksDB would log as an error before it makes it
   std::filesystem::create_directory(folder, error);
   if (error) return fail(error.value(), fmt::format("make {}: {}", folder, error.message()));
@@ -69,7 +76,20 @@ Result<> RocksdbIndex::open_families(const std::string& folder) {
     std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
   }
   if (error) spdlog::warn("others may read {}: {}", shown(folder), error.message());
-  auto database = database_options(options_.env ? *options_.env : *rocksdb::Env::Default());
+  return {};
+}
+
+Result<> RocksdbIndex::open_families(const std::string& folder) {
+  static_assert(kFamilyNames.size() == kFamilies);
+  auto options = family_options(make_block_cache(options_.block_cache));
+  if (options_.changes == Changes::kToDisk) {
+    SPILLFS_TRY(make_private(folder));
+  } else {
+    options.disable_auto_compactions = true;  // they would put into memory what is on disk
+  }
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const char* name : kFamilyNames) descriptors.emplace_back(name, options);
+  auto database = database_options(env_ ? *env_ : *rocksdb::Env::Default());
   database.listeners = {health_};
   rocksdb::DB* opened = nullptr;
   const auto status = rocksdb::DB::Open(database, folder, descriptors, &families_, &opened);
@@ -138,7 +158,10 @@ Result<> RocksdbIndex::scan(
 
 Result<> RocksdbIndex::verify() { return result_of(db_->VerifyChecksum(), "verify the index"); }
 
-Result<> RocksdbIndex::sync() { return result_of(db_->SyncWAL(), "sync the index"); }
+Result<> RocksdbIndex::sync() {
+  if (options_.changes == Changes::kToMemory) return {};  // nothing of it outlives the process
+  return result_of(db_->SyncWAL(), "sync the index");
+}
 
 Result<Inode> RocksdbIndex::inode(InodeId id) {
   const auto row = SPILLFS_TRY(get(kInodes, key_of(number(id))));

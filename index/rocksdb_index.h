@@ -29,6 +29,9 @@ namespace spillfs::index {
 // anyhow. kKeyed is for good: programs that know only the first format would misread it then.
 enum class Names : std::uint8_t { kAsTheyAre, kKeyed };
 
+// Where changes of the index go: to its files, or to memory, which forgets them with the index.
+enum class Changes : std::uint8_t { kToDisk, kToMemory };
+
 struct RocksdbOptions {
   std::uint64_t block_cache = 64 * kMiB;
   Names names = Names::kAsTheyAre;
@@ -36,6 +39,8 @@ struct RocksdbOptions {
   // Called when a commit, or the writing of what a crash left in the log at open(), finds the file
   // system full; when it says that it made room, that is tried again.
   std::function<bool()> no_space;
+  // kToMemory: no file in the database's directory is made, changed or removed.
+  Changes changes = Changes::kToDisk;
   // For tests; the machine's own when not set.
   std::shared_ptr<rocksdb::Env> env;
   // From an error after which RocksDB takes no changes to an attempt to go on, and to the next.
@@ -107,11 +112,11 @@ class RocksdbIndex final : public Index {
     std::vector<std::uint64_t> passed;  // full buckets on the way to it
   };
 
-  explicit RocksdbIndex(RocksdbOptions options, std::optional<TrustedDirectory> folder = {})
-      : options_(std::move(options)), folder_(std::move(folder)) {}
+  explicit RocksdbIndex(RocksdbOptions options, std::optional<TrustedDirectory> folder = {});
   static Result<std::unique_ptr<RocksdbIndex>> begin(std::unique_ptr<RocksdbIndex> index,
                                                      const std::string& folder);
   Result<> open_families(const std::string& folder);
+  static Result<> make_private(const std::string& folder);
   Result<> load_hash();
   Result<NameKey> make_name_key(InodeId first);
 
@@ -142,6 +147,7 @@ class RocksdbIndex final : public Index {
 
   const RocksdbOptions options_;
   const std::optional<TrustedDirectory> folder_;  // open as long as the database
+  const std::shared_ptr<rocksdb::Env> env_;
   const std::shared_ptr<RocksdbHealth> health_ = std::make_shared<RocksdbHealth>();
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;

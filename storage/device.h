@@ -28,6 +28,9 @@ enum class AllocateMode : std::uint8_t {
   kZeroKeepSize,
 };
 
+// What a store is opened for. kReadOnly: nothing in it is made, changed or removed.
+enum class Access : std::uint8_t { kReadWrite, kReadOnly };
+
 enum class SeekKind : std::uint8_t { kData, kHole };
 
 inline constexpr std::uint64_t kDirectAlignment = 4096;  // what every disk is content with

@@ -234,7 +234,8 @@ class OpenFile final : public File {
     MutexLock lock(direct_mutex_);
     if (!direct_ && !no_direct_) {
       const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
-      direct_ = Fd(::open(self.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+      const int access = ::fcntl(fd_.get(), F_GETFL) & O_ACCMODE;
+      direct_ = Fd(::open(self.c_str(), access | O_DIRECT | O_CLOEXEC));
       no_direct_ = !direct_;
     }
     return direct_ ? direct_.get() : fd_.get();
@@ -268,7 +269,16 @@ Result<std::unique_ptr<Device>> FileDevice::open_directory(TrustedDirectory dire
   auto segments = SPILLFS_TRY(directory.make_folder("segments"));
   auto recycle = SPILLFS_TRY(directory.make_folder("recycle"));
   return std::unique_ptr<Device>(new FileDevice(std::move(directory), std::move(segments),
-                                                std::move(recycle), reserve, watch));
+                                                std::move(recycle), Access::kReadWrite, reserve,
+                                                watch));
+}
+
+Result<std::unique_ptr<Device>> FileDevice::open_read_only(TrustedDirectory directory,
+                                                           SlowWatch* watch) {
+  auto segments = SPILLFS_TRY(directory.folder("segments"));
+  auto recycle = SPILLFS_TRY(directory.folder("recycle"));
+  return std::unique_ptr<Device>(new FileDevice(std::move(directory), std::move(segments),
+                                                std::move(recycle), Access::kReadOnly, 0, watch));
 }
 
 Result<std::unique_ptr<Device>> FileDevice::open_directory(const std::string& path,
@@ -293,7 +303,7 @@ Result<std::shared_ptr<File>> FileDevice::create(const std::string& path) {
 }
 
 Result<std::shared_ptr<File>> FileDevice::open(const std::string& path) {
-  Fd fd = SPILLFS_TRY(open_at(path, O_RDWR));
+  Fd fd = SPILLFS_TRY(open_at(path, access_ == Access::kReadOnly ? O_RDONLY : O_RDWR));
   return std::make_shared<OpenFile>(directory_.path_to(path), std::move(fd), reserve_, watch_);
 }
 

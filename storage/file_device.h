@@ -24,7 +24,11 @@ class FileDevice final : public Device {
   static Result<std::unique_ptr<Device>> open_directory(TrustedDirectory directory,
                                                         std::uint64_t reserve = 0,
                                                         SlowWatch* watch = nullptr);
-  // As above; `path` exists (ENOENT).
+  // For reading: segments/ and recycle/ exist (ENOENT), and files are opened without the right to
+  // write. What changes something is to be kept from it: storage/read_only_device.h.
+  static Result<std::unique_ptr<Device>> open_read_only(TrustedDirectory directory,
+                                                        SlowWatch* watch = nullptr);
+  // As the first; `path` exists (ENOENT).
   static Result<std::unique_ptr<Device>> open_directory(const std::string& path,
                                                         std::uint64_t reserve = 0,
                                                         SlowWatch* watch = nullptr);
@@ -43,10 +47,11 @@ class FileDevice final : public Device {
 
  private:
   FileDevice(TrustedDirectory directory, TrustedDirectory segments, TrustedDirectory recycle,
-             std::uint64_t reserve, SlowWatch* watch)
+             Access access, std::uint64_t reserve, SlowWatch* watch)
       : directory_(std::move(directory)),
         segments_(std::move(segments)),
         recycle_(std::move(recycle)),
+        access_(access),
         reserve_(reserve),
         watch_(watch) {}
   [[nodiscard]] const TrustedDirectory& folder_of(const std::string& path) const;
@@ -55,6 +60,7 @@ class FileDevice final : public Device {
   const TrustedDirectory directory_;
   const TrustedDirectory segments_;
   const TrustedDirectory recycle_;
+  const Access access_;
   const std::uint64_t reserve_;
   SlowWatch* const watch_;
 };

@@ -86,6 +86,7 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::open(
     std::vector<std::unique_ptr<Device>> devices, const StoreId& store, SegmentOptions options) {
   if (devices.empty()) return fail(EINVAL, "a store needs at least one data directory");
   std::unique_ptr<SegmentStore> segments(new SegmentStore(std::move(devices), store, options));
+  if (options.access == Access::kReadOnly) return segments;
   for (std::size_t i = 0; i < segments->devices_.size(); ++i) {
     auto cleared = SegmentPool::clear(*segments->devices_[i]);
     if (cleared) continue;

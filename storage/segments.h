@@ -33,6 +33,7 @@ struct SegmentOptions {
   unsigned min_free_percent = 5;                 // a directory with less takes no new segment
   std::uint64_t retry_failed_after = 60'000;     // milliseconds a failed directory is left out
   std::optional<std::uint64_t> first_directory;  // for tests; random when not set
+  Access access = Access::kReadWrite;            // kReadOnly: recycle/ keeps what is in it
 };
 
 // A new private segment may start on a dead one's blocks only when all its bytes come in order
@@ -57,8 +58,8 @@ std::string segment_path(const Location& location);
 
 class SegmentStore {
  public:
-  // A device's position is its DirectoryId. Empties every recycle folder; a device on which that
-  // fails is left out of new placements. EINVAL for no device.
+  // A device's position is its DirectoryId. Empties every recycle folder, unless the options say
+  // kReadOnly; a device on which that fails is left out of new placements. EINVAL for no device.
   static Result<std::unique_ptr<SegmentStore>> open(std::vector<std::unique_ptr<Device>> devices,
                                                     const StoreId& store, SegmentOptions options);
 

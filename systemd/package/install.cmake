@@ -6,7 +6,7 @@ foreach(unit spillfs@.service spillfs-clear@.service)
   configure_file("${source}/systemd/${unit}.in" "${root}/lib/systemd/system/${unit}" @ONLY)
 endforeach()
 file(MAKE_DIRECTORY "${root}/${sbin}")
-foreach(name mount.spillfs umount.spillfs umount.fuse.spillfs fsck.spillfs)
+foreach(name mount.spillfs mount.fuse.spillfs umount.spillfs umount.fuse.spillfs fsck.spillfs)
   file(CREATE_LINK "../${bin}/spillfs" "${root}/${sbin}/${name}" SYMBOLIC)
 endforeach()
 

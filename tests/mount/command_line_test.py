@@ -98,7 +98,9 @@ class CommandLine(unittest.TestCase):
             return [self.store.store, self.path, "-o", options + ",dev,suid"]
         subprocess.run([m.PROGRAM, *call("rw,noexec,quota=1GiB")], check=True, timeout=60)
         self.assertIn('quota = "1GiB"', (self.path / ".spillfs/config").read_text())
-        self.assertIn("spillfs upgrade", self.refused(1, *call("remount,noexec")))
+        self.assertIn("spillfs upgrade", self.refused(1, *call("remount,noexec,threads=3")))
+        subprocess.run([m.PROGRAM, *call("remount,ro,noexec")], check=True, timeout=60)
+        self.assertTrue(os.statvfs(self.path).f_flag & os.ST_RDONLY)
         subprocess.run([m.PROGRAM, "umount", self.path], check=True, timeout=60)
 
     def test_busy(self):

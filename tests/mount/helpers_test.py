@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mount(8), umount(8) and fsck(8) with their helpers, in a mount namespace of its own, where the
 helpers' names are in /sbin."""
+import errno
 import os
 import pathlib
 import pwd
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import machine, mounted as m
 from support.users import as_user
 
-HELPERS = ("mount.spillfs", "umount.fuse.spillfs", "fsck.spillfs")
+HELPERS = ("mount.spillfs", "mount.fuse.spillfs", "umount.fuse.spillfs", "fsck.spillfs")
 
 m.need_fuse()
 machine.own_mounts()
@@ -142,8 +143,7 @@ class Helpers(unittest.TestCase):
         self.assertIn(f"belongs to user {nobody}", by(daemon, "mount", code=32))
 
     def test_what_would_be_a_lie_is_refused(self):
-        for option, text in (("ro", "nothing can be written"), ("sync", "durability=fsync"),
-                             ("strictatime", "access time"), ("quotta=1", "did you mean 'quota'"),
+        for option, text in (("sync", "durability=fsync"), ("strictatime", "access time"), ("quotta=1", "did you mean 'quota'"),
                              ("threads=99", "from 1 to 64")):
             done = self.mount("-t", "spillfs", "-o", option, self.store.store, self.path, code=1)
             self.assertIn(text, done.stderr)
@@ -164,6 +164,59 @@ class Helpers(unittest.TestCase):
         done = run(helper, self.store.store, self.path, "-snv", "-o", "speed=9")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, f"{self.store.store} is mounted on {self.path}\n")
+        self.umount()
+
+    def written(self, name):
+        (self.path / name).write_bytes(b"bytes")
+
+    def remounted(self, *how, code=0):
+        done = run("mount", *how, self.path)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    def test_remounts(self):
+        """mount(8) asks the helper, whether it knows the type from fstab, from -t or from the kernel."""
+        self.mount("-t", "spillfs", "-o", "noexec,threads=2", self.store.store, self.path)
+        self.written("before")
+        fstab = self.store.root / "fstab"
+        fstab.write_text(f"{self.store.store} {self.path} spillfs noexec,threads=2,x-mine 0 0\n")
+        for how in ((), ("-t", "spillfs"), ("-T", fstab)):
+            self.remounted(*how, "-o", "remount,ro")
+            self.assertTrue({"ro", "nosuid", "nodev", "noexec"} <= set(self.flags()))
+            with self.assertRaises(OSError) as caught:
+                self.written("meanwhile")
+            self.assertEqual(caught.exception.errno, errno.EROFS)
+            self.assertEqual((self.path / "before").read_bytes(), b"bytes")
+            self.remounted(*how, "-o", "remount,rw")
+            self.assertTrue({"rw", "nosuid", "nodev", "noexec"} <= set(self.flags()))
+            self.written("before")
+        self.umount()
+
+    def test_a_remount_waits_for_no_writer(self):
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        with open(self.path / "file", "wb"):
+            self.assertIn("are open for writing", self.remounted("-o", "remount,ro", code=32))
+        self.written("file")
+        self.umount()
+
+    def test_a_remount_changes_no_option_of_the_daemon(self):
+        self.mount("-t", "spillfs", "-o", "threads=2", self.store.store, self.path)
+        told = self.remounted("-o", "remount,ro,threads=3", code=1)
+        self.assertIn("'threads' can't change by a remount", told)
+        self.assertIn("did you mean 'quota'", self.remounted("-o", "remount,quotta=1", code=1))
+        self.written("file")
+        self.umount()
+
+    def test_read_only(self):
+        self.mount("-t", "spillfs", self.store.store, self.path)
+        self.written("file")
+        self.umount()
+        self.mount("-t", "spillfs", "-o", "ro", self.store.store, self.path)
+        self.assertIn("ro", self.flags())
+        self.remounted("-o", "remount,ro")
+        told = self.remounted("-o", "remount,rw", code=32)
+        self.assertIn("was mounted with -o ro", told)
+        self.assertEqual((self.path / "file").read_bytes(), b"bytes")
         self.umount()
 
     def test_a_dead_mount_is_cleared(self):

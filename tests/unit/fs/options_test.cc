@@ -182,5 +182,28 @@ TEST(Options, BadOnesSayWhatIsWrong) {
   EXPECT_THAT(context("data=/a::/b"), HasSubstr("empty directory name"));
 }
 
+TEST(Options, ReadOnlyLeavesTheStoreAlone) {
+  const auto parsed = [](const std::string& text) {
+    return parse_options({GivenOption{.text = text, .origin = std::string(kFromCommandLine)}})
+        .value();
+  };
+  for (const char* text : {"read_only=yes", "read_only=no,read_only=yes"}) {
+    const MountOptions options = parsed(std::string("reap=1h,scrub_every=1h,") + text);
+    EXPECT_TRUE(options.read_only) << text;
+    EXPECT_FALSE(options.reap) << text;
+    EXPECT_EQ(options.scrub_every.count(), 0) << text;
+    EXPECT_FALSE(options.background_checksums) << text;
+    EXPECT_EQ(options.origins.find("read_only")->second, kFromCommandLine) << text;
+  }
+  for (const char* text : {"read_only=yes,read_only=no", "threads=2"}) {
+    const MountOptions options = parsed(std::string("reap=1h,") + text);
+    EXPECT_FALSE(options.read_only) << text;
+    EXPECT_TRUE(options.reap) << text;
+  }
+  MountOptions ignored;
+  EXPECT_FALSE(parse_options("read_only", ignored));
+  EXPECT_FALSE(parse_options("read_only=maybe", ignored));
+}
+
 }  // namespace
 }  // namespace spillfs::fs

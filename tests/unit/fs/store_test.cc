@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -232,6 +234,64 @@ TEST_F(StoreTest, BallastIsKeptAndGivenUpOnce) {
   const auto kept = store->keep_ballast();
   ASSERT_FALSE(kept);
   EXPECT_EQ(kept.error().code, EISDIR);
+}
+
+// Names, sizes and times of all files; a lock, too, is one.
+std::vector<std::string> listing(const std::string& root) {
+  std::vector<std::string> found;
+  for (const auto& entry : files::recursive_directory_iterator(root)) {
+    const auto changed = entry.last_write_time().time_since_epoch().count();
+    found.push_back(entry.path().string() + " " + std::to_string(changed));
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+TEST_F(StoreTest, ToReadItNothingInItIsChanged) {
+  make_store({root_ + "/a", root_ + "/b"});
+  {
+    const auto store = Store::open(path_).value();
+    const auto devices = store.open_devices(0).value();
+    for (const auto& device : devices) ASSERT_TRUE(device->create("segments/1.fused"));
+  }
+  const auto before = listing(root_);
+  {
+    const auto store = Store::open_read_only(path_, {}).value();
+    EXPECT_EQ(store.access(), storage::Access::kReadOnly);
+    const auto devices = store.open_devices(0).value();
+    ASSERT_EQ(devices.size(), 2U);
+    EXPECT_TRUE(devices[0]->open("segments/1.fused"));
+    EXPECT_EQ(devices[0]->create("segments/2.fused").error().code, EROFS);
+    EXPECT_EQ(store.open_index().error().code, ENOENT);
+  }
+  EXPECT_EQ(listing(root_), before);
+  EXPECT_EQ(refusal(Store::open_read_only(path_, {root_ + "/a"}), "leave data= out"), EINVAL);
+  EXPECT_EQ(refusal(Store::open_read_only(root_ + "/none", {}), "not a spillfs store"), ENOENT);
+  EXPECT_FALSE(files::exists(root_ + "/none"));
+}
+
+TEST_F(StoreTest, ManyReadIt) {
+  make_store();
+  {
+    const auto one = Store::open_read_only(path_, {}).value();
+    EXPECT_TRUE(Store::open_read_only(path_, {}));
+  }
+  {
+    const auto writer = Store::open(path_).value();
+    EXPECT_EQ(refusal(Store::open_read_only(path_, {}), "in use"), EBUSY);
+  }
+  files::remove(path_ + "/lock");  // a copy may have none
+  EXPECT_TRUE(Store::open_read_only(path_, {}));
+  EXPECT_FALSE(files::exists(path_ + "/lock"));
+}
+
+TEST_F(StoreTest, WhoReadsItHandsItsLockOn) {
+  make_store();
+  const auto before = Store::open_read_only(path_, {}).value();
+  auto after =
+      Store::adopt(path_, Fd(::dup(before.lock())), Foreign::kRefuse, storage::Access::kReadOnly);
+  ASSERT_TRUE(after) << describe(after.error());
+  EXPECT_EQ(after->access(), storage::Access::kReadOnly);
 }
 
 }  // namespace
