@@ -132,12 +132,11 @@ void MetricsHttp::wait_for_network() {
                                {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
   ::poll(files.data(), files.size(), static_cast<int>(patience.count()));
   std::uint64_t count = 0;
-  static_cast<void>(::read(wake_.get(), &count, sizeof(count)));
+  ::eventfd_read(wake_.get(), &count);
 }
 
 void MetricsHttp::wake() {
-  const std::uint64_t one = 1;
-  static_cast<void>(::write(wake_.get(), &one, sizeof(one)));
+  ::eventfd_write(wake_.get(), 1);
 }
 
 void MetricsHttp::begin(Client& client) {
