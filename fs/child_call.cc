@@ -20,7 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMost = 64 * kMiB;
+constexpr std::size_t kMostAnswer = 64 * kMiB;
 
 Result<> become(const UserIds& user) {
   if (::setgroups(0, nullptr) != 0 || ::setresgid(user.gid, user.gid, user.gid) != 0 ||
@@ -63,7 +63,7 @@ void let_go_of_standard_files() {
 
 Result<std::string> read_answer(const Fd& from) {
   std::string text;
-  for (const auto end = Clock::now() + kChildPatience; text.size() <= kMost;) {
+  for (const auto end = Clock::now() + kChildPatience; text.size() <= kMostAnswer;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     pollfd readable{.fd = from.get(), .events = POLLIN, .revents = 0};
     if (left.count() <= 0) return fail(ETIMEDOUT, "does not answer");

@@ -8,8 +8,8 @@
 
 #include "fs/check.h"
 #include "fs/commands.h"
+#include "fs/open_store.h"
 #include "fs/store.h"
-#include "fs/worker.h"
 
 namespace spillfs::fs {
 namespace {

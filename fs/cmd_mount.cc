@@ -152,15 +152,6 @@ ExitCode mount_in_background(const MountCommand& command, const MountRequest& re
 
 }  // namespace
 
-void complain(std::ostream& err, std::string_view sentence) {
-  err << "spillfs: " << one_line(sentence) << '\n';
-}
-
-ExitCode report(const Error& error, ExitCode code, Streams streams) {
-  complain(streams.err, error.context);
-  return code;
-}
-
 std::string mount_help() {
   std::string text = "Options (-o name=value,…):\n";
   for (const OptionSpec& spec : option_table()) {

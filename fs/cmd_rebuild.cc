@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "fs/commands.h"
+#include "fs/open_store.h"
 #include "fs/rebuild.h"
 #include "fs/store.h"
-#include "fs/worker.h"
 #include "index/rocksdb_index.h"
 #include "storage/base/escaped.h"
 

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "fs/exit_codes.h"
+#include "fs/mount_request.h"
+#include "fs/storage_choice.h"
+#include "fs/streams.h"
 #include "storage/base/result.h"
 #include "storage/base/trust.h"
 
@@ -16,19 +19,6 @@ namespace spillfs::fs {
 
 class Store;
 
-struct Streams {
-  std::ostream& out;
-  std::ostream& err;
-};
-
-struct MountCommand {
-  std::string config;                // a configuration file; empty: none
-  std::string store;                 // where it is empty, or the mountpoint, the file names it
-  std::string mountpoint;            // (one name alone is the mountpoint, but comes as `store`)
-  std::vector<std::string> options;  // each "k=v,k=v"
-  bool foreground = false;
-  std::vector<std::string> kernel_flags;  // "noexec", … for mount(2)
-};
 ExitCode run_mount(const MountCommand& command, Streams streams);
 // The table of options, for --help.
 std::string mount_help();
@@ -130,12 +120,6 @@ struct DumpCommand {
 };
 ExitCode run_dump(const DumpCommand& command, Streams streams);
 
-// Which of Ray's external storages, for the verbs below.
-struct StorageChoice {
-  std::string config;  // Ray's object_spilling_config, or "@file" with it
-  std::string session;
-};
-
 struct SpillCommand {
   StorageChoice storage;
   std::vector<std::string> files;  // "-" is standard input
@@ -166,10 +150,5 @@ struct DestroyCommand {
   StorageChoice storage;
 };
 ExitCode run_destroy(const DestroyCommand& command, Streams streams);
-
-// Prints "spillfs: <sentence>" as one line, whatever names are in it.
-void complain(std::ostream& err, std::string_view sentence);
-// Complains with the error's context and gives the exit code that goes with the error.
-ExitCode report(const Error& error, ExitCode code, Streams streams);
 
 }  // namespace spillfs::fs

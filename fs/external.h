@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "fs/commands.h"
+#include "fs/storage_choice.h"
+#include "fs/streams.h"
 #include "storage/external/external_storage.h"
 
 namespace spillfs::fs {

@@ -9,8 +9,8 @@
 #include <chrono>
 #include <thread>
 
+#include "fs/supervisor_counts.h"
 #include "fs/volume.h"
-#include "fs/worker.h"
 #include "storage/base/mutex.h"
 #include "storage/base/slow_watch.h"
 

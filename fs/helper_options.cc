@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "fs/helper_options.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
-#include "fs/helpers.h"
 #include "fs/options.h"
 
 namespace spillfs::fs {

@@ -7,10 +7,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "fs/commands.h"
+#include "fs/helper_options.h"
 #include "storage/device.h"
 
 namespace spillfs::fs {
@@ -31,19 +30,6 @@ enum FsckCode : int {
   kFsckUsage = 16,
 };
 int run_fsck_helper(std::span<char*> argv, Streams streams);
-
-// What a mount is asked for by "-o TEXT…", taken apart.
-struct HelperOptions {
-  std::string config;               // of config=FILE
-  std::vector<std::string> own;     // of the option table
-  std::vector<std::string> kernel;  // for mount(2)
-  // Of a mount that is there already and is to be so from now on.
-  std::optional<storage::Access> remount;
-};
-enum class Sloppy : std::uint8_t { kNo, kYes };  // unknown options are passed over
-// Options that mount(8) or others handle are left out; one that asks for what a mount can't be
-// ("sync") is EINVAL with a sentence, as is an unknown one.
-Result<HelperOptions> take_apart(const std::vector<std::string>& texts, Sloppy sloppy);
 
 // `options` say what the mount is to be from now on. Only the kernel's side of it changes: the
 // daemon goes on as it was started, and options of its own have to be those that it has.

@@ -13,10 +13,12 @@
 #include "fs/fuse_kernel.h"
 #include "fs/fuse_request_times.h"
 #include "fs/memory_pressure.h"
+#include "fs/options.h"
 #include "fs/process_usage.h"
 #include "fs/scrubber.h"
+#include "fs/store.h"
+#include "fs/supervisor_counts.h"
 #include "fs/volume.h"
-#include "fs/worker.h"
 #include "storage/base/slow_watch.h"
 
 namespace spillfs::fs {
@@ -127,7 +129,7 @@ void add_writing(Exposition& out, const StatusSources& from, const Volume::Statu
   out.sample({{"mode", "cached"}}, now.cached_files);
   out.sample({{"mode", "direct"}}, now.direct_files);
   out.sample({{"mode", "passthrough"}}, now.passthrough_files);
-  const std::uint64_t staging = from.start.options.staging;
+  const std::uint64_t staging = from.mount.options.staging;
   out.gauge("spillfs_staging_size_bytes", "Memory for bytes that are not sealed.", staging);
   out.gauge("spillfs_staging_used_bytes", "Memory that such bytes take now.",
             staging - std::min(staging, now.staging_free));
@@ -173,7 +175,7 @@ void add_background(Exposition& out, const StatusSources& from, const Volume::St
 }
 
 void add_lives(Exposition& out, const StatusSources& from) {
-  const SupervisorCounts& counts = *from.start.counts;
+  const SupervisorCounts& counts = from.mount.counts;
   out.counter("spillfs_worker_restarts_total", "Workers that died and were replaced, of the mount.",
               std::uint64_t{counts.restarts});
   out.counter("spillfs_worker_upgrades_total", "Upgrades to another program, of the mount.",
@@ -202,7 +204,7 @@ void add_process(Exposition& out) {
 }  // namespace
 
 std::string mount_metrics_text(const StatusSources& from) {
-  Exposition out(MetricLabels{{"mountpoint", from.start.mountpoint}});
+  Exposition out(MetricLabels{{"mountpoint", from.mount.mountpoint}});
   const Volume::Status now = from.volume.status();
   add_build(out, from);
   add_requests(out, from);
@@ -223,7 +225,7 @@ std::string metrics_text(const StatusSources& from) {
 // Each of the threads that take requests may be with one that takes long, and nothing goes on then.
 std::string mount_trouble(const StatusSources& from) {
   const std::size_t late = from.slow.late_requests();
-  if (late < from.start.options.threads) return {};
+  if (late < from.mount.options.threads) return {};
   return fmt::format("{} requests have been under way for more than five seconds", late);
 }
 

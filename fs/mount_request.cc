@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "fs/config_file.h"
-#include "fs/helpers.h"
+#include "fs/helper_options.h"
 #include "fs/ray_config.h"
 #include "storage/base/bytes.h"
 #include "storage/base/trusted_directory.h"

@@ -5,12 +5,20 @@
 #include <string>
 #include <vector>
 
-#include "fs/commands.h"
 #include "fs/options.h"
 #include "storage/base/result.h"
 #include "storage/base/trust.h"
 
 namespace spillfs::fs {
+
+struct MountCommand {
+  std::string config;                // a configuration file; empty: none
+  std::string store;                 // where it is empty, or the mountpoint, the file names it
+  std::string mountpoint;            // (one name alone is the mountpoint, but comes as `store`)
+  std::vector<std::string> options;  // each "k=v,k=v"
+  bool foreground = false;
+  std::vector<std::string> kernel_flags;  // "noexec", … for mount(2)
+};
 
 struct MountRequest {
   std::string config_file;  // absolute; empty where there is none

@@ -10,7 +10,6 @@
 
 #include "fs/age.h"
 #include "fs/metrics_address.h"
-#include "fs/open_files.h"
 #include "fs/options.h"
 
 namespace spillfs::fs {
@@ -60,7 +59,7 @@ Result<> set_index_reserve(MountOptions& options, std::string_view text) {
 
 constexpr OptionRange kReceiveThreads{.least = 1, .most = 64};
 
-constexpr OptionRange kHandles{.least = 1, .most = OpenFiles::kMost};
+constexpr OptionRange kHandles{.least = 1, .most = kMostHandles};
 
 Result<std::uint64_t> parse_count(std::string_view text, OptionRange range) {
   std::uint64_t count = 0;

@@ -25,6 +25,10 @@ enum class Durability : std::uint8_t { kProcess, kFsync, kInterval };
 
 enum class WriteMode : std::uint8_t { kAuto, kDirect, kCached };
 
+// What may be asked for as a limit on a user's open files: as many as there are of all users
+// (OpenFiles::kMost).
+inline constexpr std::uint64_t kMostHandles = std::uint64_t{1} << 20;
+
 struct MountOptions {
   std::uint64_t quota = 0;       // bytes; 0: what the data directories hold
   std::uint64_t user_quota = 0;  // bytes of each user but root and ours; 0: none

@@ -14,7 +14,7 @@
 #include "fs/hand_over.h"
 #include "fs/mount_request.h"
 #include "fs/options.h"
-#include "fs/worker.h"
+#include "fs/supervisor_counts.h"
 
 namespace spillfs::fs {
 

@@ -13,11 +13,13 @@
 #include "fs/fuse_request_times.h"
 #include "fs/fuse_requests.h"
 #include "fs/memory_pressure.h"
+#include "fs/options.h"
 #include "fs/process_rights.h"
 #include "fs/process_usage.h"
 #include "fs/scrubber.h"
+#include "fs/store.h"
+#include "fs/supervisor_counts.h"
 #include "fs/volume.h"
-#include "fs/worker.h"
 #include "storage/base/slow_watch.h"
 
 namespace spillfs::fs {
@@ -32,20 +34,20 @@ std::string shown(std::string_view option, const MountOptions& options) {
 }
 
 nlohmann::json about(const StatusSources& from) {
-  const WorkerStart& start = from.start;
+  const MountFacts& mount = from.mount;
   const bool resends = from.kernel.on.has(Feature::kResend);
   return {{"version", SPILLFS_VERSION},
-          {"supervisor_pid", start.supervisor},
+          {"supervisor_pid", mount.supervisor},
           {"worker_pid", ::getpid()},
-          {"mountpoint", start.mountpoint},
-          {"store", start.store->path()},
-          {"read_only", start.options.read_only},
-          {"uuid", storage::hex(start.store->id())},
-          {"data_directories", start.store->directories()},
+          {"mountpoint", mount.mountpoint},
+          {"store", mount.store.path()},
+          {"read_only", mount.options.read_only},
+          {"uuid", storage::hex(mount.store.id())},
+          {"data_directories", mount.store.directories()},
           {"kernel", describe(from.kernel)},
-          {"restarts", start.counts->restarts.load()},
-          {"upgrades", start.counts->upgrades.load()},
-          {"failed_upgrades", start.counts->failed_upgrades.load()},
+          {"restarts", mount.counts.restarts.load()},
+          {"upgrades", mount.counts.upgrades.load()},
+          {"failed_upgrades", mount.counts.failed_upgrades.load()},
           {"when_the_worker_dies",
            resends ? "another goes on" : "the mount ends; this kernel can't send requests again"}};
 }
@@ -68,7 +70,7 @@ nlohmann::json space_of(const StatusSources& from, const Volume::Status& now) {
           {"dead_bytes", now.dead},
           {"pool_bytes", now.pool},
           {"quota_bytes", now.quota},
-          {"user_quota_bytes", from.start.options.user_quota},
+          {"user_quota_bytes", from.mount.options.user_quota},
           {"inodes", now.inodes},
           {"directories", std::move(directories)}};
 }
@@ -86,7 +88,7 @@ nlohmann::json activity(const StatusSources& from, const Volume::Status& now) {
           {"reaped", from.reaped.count.load()},
           {"reaped_bytes", from.reaped.bytes.load()},
           {"memory", from.memory.describe()},
-          {"staging_bytes", from.start.options.staging},
+          {"staging_bytes", from.mount.options.staging},
           {"staging_free_bytes", now.staging_free},
           {"resident_bytes", process_usage().resident}};
 }
@@ -95,7 +97,7 @@ nlohmann::json safety(const StatusSources& from, const Volume::Status& now) {
   const Scrubber::Status scrub = from.scrubber.status();
   return {
       {"index", now.index_trouble.empty() ? "takes changes" : "read-only: " + now.index_trouble},
-      {"durability", shown("durability", from.start.options)},
+      {"durability", shown("durability", from.mount.options)},
       {"sync_requests", now.sync_requests},
       {"sync_groups", now.sync_groups},
       {"unsynced", now.unsynced},
@@ -115,7 +117,7 @@ nlohmann::json rights(const StatusSources& from) {
   const auto add = [&processes](const char* name, pid_t process) {
     if (const auto found = rights_of(process)) processes[name] = to_json(*found);
   };
-  add("supervisor", from.start.supervisor);
+  add("supervisor", from.mount.supervisor);
   add("worker", ::getpid());
   return {{"rights", std::move(processes)}, {"sandbox", from.sandbox}};
 }

@@ -14,14 +14,25 @@ class MemoryPressure;
 class RequestCounters;
 class RequestTimes;
 class Scrubber;
+class Store;
 class Volume;
 struct KernelFeatures;
+struct MountOptions;
 struct Reaped;
-struct WorkerStart;
+struct SupervisorCounts;
+
+// What is so for as long as a worker serves. All outlive it.
+struct MountFacts {
+  const Store& store;
+  const MountOptions& options;
+  const std::string& mountpoint;
+  int supervisor = 0;  // its process id
+  const SupervisorCounts& counts;
+};
 
 // Whom the status and the metrics ask. All outlive it.
 struct StatusSources {
-  const WorkerStart& start;
+  const MountFacts& mount;
   const KernelFeatures& kernel;
   MemoryPressure& memory;
   Volume& volume;

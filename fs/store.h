@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "fs/options.h"
-#include "fs/volume.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
 #include "storage/base/slow_watch.h"

@@ -31,6 +31,7 @@
 #include "fs/signal_set.h"
 #include "fs/store_lock.h"
 #include "fs/successor.h"
+#include "fs/worker.h"
 #include "fs/worker_process.h"
 
 namespace spillfs::fs {

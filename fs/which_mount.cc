@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "fs/commands.h"
 #include "fs/fuse_mount.h"
+#include "fs/streams.h"
 
 namespace spillfs::fs {
 

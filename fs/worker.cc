@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +31,7 @@
 #include "fs/metrics_file.h"
 #include "fs/metrics_server.h"
 #include "fs/object_folder.h"
+#include "fs/open_store.h"
 #include "fs/own_rights.h"
 #include "fs/process_identity.h"
 #include "fs/process_shield.h"
@@ -39,24 +39,16 @@
 #include "fs/scrubber.h"
 #include "fs/segment_folder.h"
 #include "fs/signal_set.h"
+#include "fs/status_text.h"
 #include "fs/store_lock.h"
 #include "fs/sync_service.h"
-#include "index/rocksdb_index.h"
 #include "storage/base/pause.h"
 #include "storage/segments.h"
 
 namespace spillfs::fs {
 namespace {
 
-constexpr std::uint64_t kLeastReserve = 256 * kMiB;
-constexpr std::uint64_t kReserveShare = 50;  // a fiftieth: 2 %
-
-std::uint64_t reserve_for_index(const Store& store, const MountOptions& options) {
-  if (options.index_reserve) return *options.index_reserve;
-  struct statvfs found {};
-  if (::fstatvfs(store.folder().descriptor(), &found) != 0) return kLeastReserve;
-  return std::max(kLeastReserve, found.f_blocks * found.f_frsize / kReserveShare);
-}
+static_assert(kMostHandles == OpenFiles::kMost);
 
 constexpr unsigned kWriteThreads = 3;  // as many batches as a stream sends at a time
 
@@ -122,13 +114,13 @@ std::string users_text(Volume& volume) {
   return users.dump(2) + "\n";
 }
 
-std::string config_of(const WorkerStart& start) {
-  const auto ahead = read_ahead_of(start.mountpoint);
-  return config_text(start.options, {.store = start.store->path(),
+std::string config_of(const MountFacts& mount) {
+  const auto ahead = read_ahead_of(mount.mountpoint);
+  return config_text(mount.options, {.store = mount.store.path(),
                                      .store_origin = "the mount",
-                                     .mountpoint = start.mountpoint,
+                                     .mountpoint = mount.mountpoint,
                                      .mountpoint_origin = "the mount",
-                                     .data = start.store->directories(),
+                                     .data = mount.store.directories(),
                                      .read_ahead = ahead ? std::optional(*ahead) : std::nullopt});
 }
 
@@ -156,19 +148,6 @@ class StopOnSignal {
   std::jthread thread_;
 };
 
-// An index that is gone must not become an empty one that forgets all files.
-Result<> check_index_is_there(const Store& store, storage::SegmentStore& segments) {
-  if (SPILLFS_TRY(store.has_index())) return {};
-  for (DirectoryId directory : segments.directories()) {
-    if (SPILLFS_TRY(segments.list(directory)).empty()) continue;
-    return fail(EBADMSG,
-                fmt::format("{} is missing or damaged, but the store has segments; restore the "
-                            "index, or make a new one from them with 'spillfs check {} --rebuild'",
-                            store.index_path(), store.path()));
-  }
-  return {};
-}
-
 // Null: metrics are not asked for over HTTP.
 std::unique_ptr<MetricsListener> listener_of(const MountOptions& options) {
   auto address = parse_metrics_address(options.metrics);
@@ -189,7 +168,7 @@ struct Published {
 
 void publish(const StatusSources& from, std::unique_ptr<MetricsListener> listener,
              Published& published) {
-  const MountOptions& options = from.start.options;
+  const MountOptions& options = from.mount.options;
   if (listener) {
     published.server.emplace(
         std::move(listener),
@@ -218,7 +197,7 @@ Result<> prepare_process(pid_t supervisor) {
 void add_control_files(ControlFiles& control, const StatusSources& from, Clients& clients,
                        DirectorySizes& sizes, ReapService& reaping, SyncService& syncing) {
   constexpr auto kOwner = ControlAccess::kOwner;
-  const std::string& mountpoint = from.start.mountpoint;
+  const std::string& mountpoint = from.mount.mountpoint;
   control.add("status", [&from] { return status_text(from); });
   control.add("metrics", [&from] { return metrics_text(from); });
   control.add(
@@ -230,7 +209,7 @@ void add_control_files(ControlFiles& control, const StatusSources& from, Clients
   control.add_file("scrub", kOwner, [&from] { return from.scrubber.open(); });
   control.add(
       "users", [&from] { return users_text(from.volume); }, kOwner);
-  control.add("config", [&from] { return config_of(from.start); });
+  control.add("config", [&from] { return config_of(from.mount); });
   control.add_folder("objects", std::make_unique<ObjectFolder>(from.volume, mountpoint));
   control.add_folder("segments", std::make_unique<SegmentFolder>(from.volume));
 }
@@ -304,7 +283,9 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   ReapService reaping(*volume, this_machine(start.boot));
   SyncService syncing([&volume] { return volume->sync_everything(); });
   Reaped reaped;
-  const StatusSources sources{start,    kernel, memory, *volume, scrubber,
+  const MountFacts facts{*start.store, start.options, start.mountpoint, start.supervisor,
+                         *start.counts};
+  const StatusSources sources{facts,    kernel, memory, *volume, scrubber,
                               requests, *times, slow,   reaped,  sandbox};
   ControlFiles control;
   add_control_files(control, sources, *clients, sizes, reaping, syncing);
@@ -347,54 +328,6 @@ void tell_failure(int pipe, const Error& error) {
 }
 
 }  // namespace
-
-Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
-                                                             const MountOptions& options,
-                                                             SlowWatch* watch) {
-  storage::SegmentOptions segment_options;
-  segment_options.segment_size = options.segment_size;
-  segment_options.pool_limit = options.pool;
-  segment_options.access = store.access();
-  auto devices = SPILLFS_TRY(store.open_devices(reserve_for_index(store, options), watch));
-  return storage::SegmentStore::open(std::move(devices), store.id(), segment_options);
-}
-
-Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging, SlowWatch* watch) {
-  auto segments = SPILLFS_TRY(open_segments(store, options, watch));
-  SPILLFS_TRY(check_index_is_there(store, *segments));
-  auto folder = SPILLFS_TRY(store.open_index());
-  auto index = index::RocksdbIndex::open(
-      std::move(folder),
-      {.block_cache = options.block_cache,
-       .names =
-           store.format() >= kKeyedNamesFormat ? index::Names::kKeyed : index::Names::kAsTheyAre,
-       .hash = {},
-       .no_space = [&store] { return store.drop_ballast(); },
-       .changes = store.access() == storage::Access::kReadOnly ? index::Changes::kToMemory
-                                                               : index::Changes::kToDisk});
-  if (!index && index.error().code == EIO) {
-    return fail(EIO,
-                fmt::format("{}; 'spillfs check {} --rebuild' makes a new one from the segments",
-                            index.error().context, store.path()));
-  }
-  if (!index) return tl::unexpected(index.error());
-  Volume::Parts parts;
-  parts.index = *std::move(index);
-  parts.segments = std::move(segments);
-  parts.staging = std::move(staging);
-  return parts;
-}
-
-Result<SupervisorCounts*> map_counts(const Fd& memory) {
-  if (::ftruncate(memory.get(), sizeof(SupervisorCounts)) != 0) {
-    return fail_errno(errno, "size the memory that workers share");
-  }
-  void* counts = ::mmap(nullptr, sizeof(SupervisorCounts), PROT_READ | PROT_WRITE, MAP_SHARED,
-                        memory.get(), 0);
-  if (counts == MAP_FAILED) return fail_errno(errno, "map the memory that workers share");
-  return static_cast<SupervisorCounts*>(counts);
-}
 
 void be_worker(WorkerStart start, Fd ready) {
   const auto tell = [&ready] {

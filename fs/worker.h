@@ -4,31 +4,18 @@
 // died: then what that one had open, in the two memfds, goes on.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <vector>
 
 #include "fs/boot.h"
 #include "fs/options.h"
 #include "fs/store.h"
+#include "fs/supervisor_counts.h"
+#include "fs/volume.h"
 #include "storage/base/fd.h"
 
 namespace spillfs::fs {
-
-// Of one mount so far, in a memfd that the supervisor shares with its workers.
-struct SupervisorCounts {
-  std::atomic<std::uint32_t> restarts;
-  std::atomic<std::uint32_t> upgrades;
-  std::atomic<std::uint32_t> failed_upgrades;
-  // By Heartbeat in the worker.
-  std::atomic<std::uint32_t> beats;
-  std::atomic<std::uint32_t> serving;  // 0: it recovers
-  std::atomic<std::uint64_t> files;
-  std::atomic<std::uint64_t> bytes;
-};
-// As long as the process lives. A fresh memfd becomes zeros.
-Result<SupervisorCounts*> map_counts(const Fd& memory);
 
 struct WorkerStart {
   Fd fuse;
@@ -48,14 +35,5 @@ struct WorkerStart {
 // requests are answered ("+" and when, in nanoseconds of the monotonic clock), or what went wrong
 // before (errno, a line's end, text).
 [[noreturn]] void be_worker(WorkerStart start, Fd ready);
-
-// The segments of a store, for whoever holds its lock.
-Result<std::unique_ptr<storage::SegmentStore>> open_segments(const Store& store,
-                                                             const MountOptions& options,
-                                                             SlowWatch* watch = nullptr);
-// As well, with the index.
-Result<Volume::Parts> open_parts(const Store& store, const MountOptions& options,
-                                 std::unique_ptr<storage::Staging> staging,
-                                 SlowWatch* watch = nullptr);
 
 }  // namespace spillfs::fs

@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "fs/successor.h"
-#include "fs/worker.h"
+#include "fs/supervisor_counts.h"
 #include "storage/base/fd.h"
 #include "storage/base/result.h"
 
