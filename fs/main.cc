@@ -7,14 +7,14 @@
 #include <iostream>
 #include <memory>
 
-#include "fs/commands.h"
-#include "fs/describe.h"
-#include "fs/external_verbs.h"
-#include "fs/fuse_kernel.h"
-#include "fs/helpers.h"
-#include "fs/log.h"
-#include "fs/usage.h"
-#include "fs/watch_verbs.h"
+#include "fs/cli/commands.h"
+#include "fs/cli/describe.h"
+#include "fs/cli/external_verbs.h"
+#include "fs/cli/helpers.h"
+#include "fs/cli/shared/usage.h"
+#include "fs/cli/watch_verbs.h"
+#include "fs/fuse/fuse_kernel.h"
+#include "fs/system/log.h"
 
 namespace {
 

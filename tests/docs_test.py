@@ -22,7 +22,7 @@ class Documents(unittest.TestCase):
                          helped)
 
     def test_exit_codes(self):
-        header = (ROOT / "fs/exit_codes.h").read_text()
+        header = (ROOT / "fs/config/exit_codes.h").read_text()
         codes = re.findall(r"kExit(\w+) = (\d+),", header)
         documented = re.findall(r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/CLI.md").read_text(), re.M)
         self.assertEqual([(code, name) for name, code in codes], documented)

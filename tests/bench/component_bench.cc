@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/volume.h"
+#include "fs/volume/volume.h"
 #include "index/rocksdb_index.h"
 #include "storage/chunk_summer.h"
 #include "storage/file_device.h"

@@ -19,9 +19,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "fs/fuse_file_ops.h"
-#include "fs/fuse_kernel.h"
-#include "fs/fuse_mount.h"
+#include "fs/fuse/fuse_file_ops.h"
+#include "fs/fuse/fuse_kernel.h"
+#include "fs/fuse/fuse_mount.h"
 
 namespace spillfs::fs {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands in a configuration file.
-#include "fs/config_file.h"
+#include "fs/config/config_file.h"
 
-#include "fs/config_text.h"
+#include "fs/config/config_text.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/shown_options.h"
 

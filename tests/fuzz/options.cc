@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands behind -o.
-#include "fs/options.h"
+#include "fs/config/options.h"
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/shown_options.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // store.json. An input is the file's text, and a list of data directories, a line each.
-#include "fs/store.h"
+#include "fs/store/store.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace spillfs::fuzz {

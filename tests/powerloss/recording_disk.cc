@@ -18,7 +18,7 @@
 #include <system_error>
 #include <vector>
 
-#include "fs/fuse_api.h"
+#include "fs/fuse/fuse_api.h"
 
 namespace {
 

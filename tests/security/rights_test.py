@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mount's processes have given up what they do not need (docs/SECURITY.md), each of them, however
-it came to be. What the worker may not do any more tests/unit/fs/sandbox_test.cc tries."""
+it came to be. What the worker may not do any more tests/unit/fs/rights/sandbox_test.cc tries."""
 import json
 import os
 import pathlib

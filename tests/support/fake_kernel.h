@@ -9,7 +9,7 @@
 #include <set>
 #include <vector>
 
-#include "fs/volume.h"
+#include "fs/volume/volume.h"
 #include "storage/base/mutex.h"
 #include "tests/support/test_store.h"
 

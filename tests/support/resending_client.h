@@ -11,7 +11,7 @@
 #include <functional>
 #include <string>
 
-#include "fs/volume.h"
+#include "fs/volume/volume.h"
 
 namespace spillfs::tests {
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "fs/options.h"
+#include "fs/config/options.h"
 
 namespace spillfs::tests {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "fs/check.h"
-#include "fs/volume.h"
+#include "fs/repair/check.h"
+#include "fs/volume/volume.h"
 #include "index/memory_index.h"
 #include "storage/memory_device.h"
 #include "tests/support/shared.h"

@@ -8,7 +8,7 @@
 #include <random>
 #include <thread>
 
-#include "fs/open_files.h"
+#include "fs/volume/content/open_files.h"
 
 namespace spillfs::fs {
 namespace {

@@ -22,7 +22,7 @@
 #include <thread>
 #include <vector>
 
-#include "fs/volume.h"
+#include "fs/volume/volume.h"
 
 namespace spillfs::tests {
 
