@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -135,7 +136,8 @@ void StoreHolder::judge() {
     if (tells_device ? entry.device == use_.device : entry.source == path_) where_ = entry.where;
   }
   if (tells_device && where_.empty()) state_ = State::kDetached;
-  if (only_reads_ && where_.empty()) {  // it can't have said that its mount is gone
+  // It can't have said that its mount is gone. Who waits for itself would wait for ever.
+  if (only_reads_ && where_.empty() && use_.process != ::getpid()) {
     state_ = State::kEnds;
     use_.doing = "ends";
   }
