@@ -86,7 +86,7 @@ class InMemoryChanges final : public rocksdb::FileSystemWrapper {
     static_cast<void>(memory_->GetChildren(folder, options, &above, debug));  // it may have none
     std::set<std::string> all(above.begin(), above.end());
     for (const std::string& name : below) {
-      if (!is_removed(folder + "/" + name)) all.insert(name);
+      if (!is_removed((std::filesystem::path(folder) / name).string())) all.insert(name);
     }
     names->assign(all.begin(), all.end());
     return IOStatus::OK();
@@ -94,7 +94,8 @@ class InMemoryChanges final : public rocksdb::FileSystemWrapper {
   IOStatus GetChildrenFileAttributes(const std::string& folder, const IOOptions& options,
                                      std::vector<rocksdb::FileAttributes>* found,
                                      IODebugContext* debug) override {
-    return FileSystem::GetChildrenFileAttributes(folder, options, found, debug);  // of both
+    // Of both layers, by GetChildren(); the wrapper's would ask the lower one alone.
+    return FileSystem::GetChildrenFileAttributes(folder, options, found, debug);  // NOLINT
   }
 
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,

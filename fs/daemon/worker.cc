@@ -250,6 +250,28 @@ Result<Volume::Parts> parts_of(WorkerStart& start, SlowWatch& slow) {
   return parts;
 }
 
+// Of a mount that may write.
+std::jthread ballast_keeper(const WorkerStart& start) {
+  if (start.options.read_only) return {};
+  return std::jthread(
+      [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
+}
+
+ScrubberOptions scrubbing_of(const MountOptions& options) {
+  return {.rate = options.scrub_rate, .every = options.scrub_every, .now = nullptr};
+}
+
+// Without those who count and watch.
+FuseSession::Options serving_of(const WorkerStart& start, const KernelFeatures& kernel) {
+  FuseSession::Options out;
+  out.threads = static_cast<unsigned>(start.options.threads);
+  out.space_wait = start.options.space_wait;
+  out.features = kernel;
+  out.start = start.start;
+  out.access = start.store->access();
+  return out;
+}
+
 // Calls `ready` once requests are answered. What is returned after it is how it ended.
 Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   SPILLFS_TRY(prepare_process(start.supervisor));
@@ -276,9 +298,7 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
   RequestCounters requests;
   const auto times = std::make_unique<RequestTimes>();  // large
   const auto clients = std::make_unique<Clients>();
-  Scrubber scrubber(
-      *volume,
-      {.rate = start.options.scrub_rate, .every = start.options.scrub_every, .now = nullptr});
+  Scrubber scrubber(*volume, scrubbing_of(start.options));
   DirectorySizes sizes(*volume);
   ReapService reaping(*volume, this_machine(start.boot));
   SyncService syncing([&volume] { return volume->sync_everything(); });
@@ -289,27 +309,19 @@ Result<> run_worker(WorkerStart start, const std::function<void()>& ready) {
                               requests, *times, slow,   reaped,  sandbox};
   ControlFiles control;
   add_control_files(control, sources, *clients, sizes, reaping, syncing);
+  FuseSession::Options serving = serving_of(start, kernel);
+  serving.requests = &requests;
+  serving.times = times.get();
+  serving.clients = clients.get();
+  serving.slow = &slow;
   const auto session =
-      SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control,
-                                    {.threads = static_cast<unsigned>(start.options.threads),
-                                     .space_wait = start.options.space_wait,
-                                     .features = kernel,
-                                     .start = start.start,
-                                     .access = start.store->access(),
-                                     .requests = &requests,
-                                     .times = times.get(),
-                                     .clients = clients.get(),
-                                     .slow = &slow}));
+      SPILLFS_TRY(FuseSession::open(std::move(start.fuse), start.init, *volume, control, serving));
   table.note_backing(probed);  // the volume has given back what was beyond the highest known
   const Heartbeat::Proof proof(heartbeat, *volume, slow);
   Published published;
   publish(sources, std::move(listener), published);
   const StopOnSignal stop(*session);
-  std::jthread ballast;
-  if (!start.options.read_only) {
-    ballast = std::jthread(
-        [store = start.store](const std::stop_token& ended) { keep_ballast(*store, ended); });
-  }
+  const std::jthread ballast = ballast_keeper(start);
   std::optional<BackgroundReaper> reaper;
   if (runner) reaper.emplace(*runner, *start.options.reap, reaped);
   reaping.start();

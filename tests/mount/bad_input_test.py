@@ -171,7 +171,7 @@ class StoreDirectory(BadInput):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m,mode=755", "tmpfs", self.store],
                        check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.store], check=True)
-        self.refused(SYSTEM, "Read-only", "mount", self.store, self.mnt)
+        self.refused(SYSTEM, "mount it with -o ro", "mount", self.store, self.mnt)
 
     def test_index_of_nothing(self):
         self.make_store()
